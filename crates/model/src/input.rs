@@ -1,0 +1,123 @@
+//! The complete list of things that can wake the appliance's owner task.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::NodeName;
+use crate::record::Record;
+use crate::snapshot::{Key, Kind, Object};
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The Kubernetes API said something.
+    Observed(Change),
+    /// A component told us something; already durable in its spool.
+    Reported {
+        /// Who.
+        from: Component,
+        /// What.
+        report: Report,
+    },
+    /// We ourselves did or refused something worth remembering.
+    Happened(Record),
+    /// Time passed.
+    Tick(Timestamp),
+}
+
+/// A watch event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Added or changed.
+    Applied(Object),
+    /// Deleted.
+    Deleted(Key),
+    /// The whole list, after a watch began or was lost.
+    Reset(Kind, Vec<Object>),
+    /// The watch is behind since this instant; `None` when it has caught up.
+    Stale(Kind, Option<Timestamp>),
+}
+
+/// One of our components, as it proved itself on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Component {
+    /// Which mode it runs.
+    pub role: Role,
+    /// Its pod.
+    pub pod: String,
+    /// The node its pod runs on.
+    pub node: NodeName,
+}
+
+/// The modes of the binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Snapshot, store, CA.
+    Controller,
+    /// One per node: sensor, workload API.
+    Agent,
+    /// Admission.
+    Webhook,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Controller => "controller",
+            Self::Agent => "agent",
+            Self::Webhook => "webhook",
+        })
+    }
+}
+
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.role {
+            Role::Agent => write!(f, "outis:agent:{}", self.node),
+            role => write!(f, "outis:{role}:{}", self.pod),
+        }
+    }
+}
+
+/// What an agent or webhook reports upward. Numbered per sender; see `wire`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Report {
+    /// Something to remember.
+    Record(Record),
+    /// Reports that could not be kept, counted exactly.
+    Lost {
+        /// First sequence number of the gap.
+        from: u64,
+        /// Last sequence number of the gap.
+        to: u64,
+        /// Why.
+        why: String,
+    },
+    /// How the component is.
+    Health(Health),
+}
+
+/// The state of one component.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Health {
+    /// Version of the binary.
+    pub version: String,
+    /// Each protection and whether it is in force, with the reason when it is not.
+    pub protections: Vec<Protection>,
+    /// Counters: losses, drops, depths of queues.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// One protection of one component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    /// `detection`, `identity`, `admission`.
+    pub name: String,
+    /// Whether it is in force.
+    pub active: bool,
+    /// One sentence: what is in force, or what is missing and what to do.
+    pub note: String,
+}

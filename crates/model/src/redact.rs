@@ -1,0 +1,174 @@
+//! What must never be stored, exported or shown in the clear: Secret data, environment values,
+//! credentials in arguments. Pure and conservative: it would rather hide too much.
+
+use serde_json::Value;
+
+/// What stands in the place of a hidden value.
+pub const HIDDEN: &str = "[redacted]";
+
+/// Words after which the next argument, or the text behind `=` or `:`, is a credential.
+const NAMES: [&str; 12] = [
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "api-key",
+    "api_key",
+    "credential",
+    "authorization",
+    "private-key",
+    "access-key",
+];
+
+/// An argument vector with credentials hidden: `--token x`, `--token=x`, `TOKEN=x`,
+/// `-H "Authorization: x"`, `user:password@host` in addresses. The program itself stays.
+#[must_use]
+pub fn args(args: &[String]) -> Vec<String> {
+    let mut out = Vec::with_capacity(args.len());
+    let mut hide_next = false;
+    for (i, arg) in args.iter().enumerate() {
+        if hide_next {
+            out.push(HIDDEN.into());
+            hide_next = false;
+            continue;
+        }
+        hide_next = i > 0 && arg.starts_with('-') && !arg.contains(['=', ' ']) && names_secret(arg);
+        out.push(argument(arg));
+    }
+    out
+}
+
+/// A free text (a command line, an output line) with credentials hidden.
+#[must_use]
+pub fn text(text: &str) -> String {
+    let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    args(&words).join(" ")
+}
+
+/// One argument with what stands behind a telling name hidden.
+fn argument(arg: &str) -> String {
+    for separator in ['=', ':'] {
+        if let Some((name, value)) = arg.split_once(separator)
+            && !value.is_empty()
+            && names_secret(name)
+        {
+            return format!("{name}{separator}{HIDDEN}");
+        }
+    }
+    address(arg)
+}
+
+/// `scheme://user:password@host` without the password.
+fn address(arg: &str) -> String {
+    let Some((scheme, rest)) = arg.split_once("://") else { return arg.into() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    match authority.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?.0, host))) {
+        Some((user, host)) => format!("{scheme}://{user}:{HIDDEN}@{host}{tail}"),
+        None => arg.into(),
+    }
+}
+
+fn names_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    NAMES.iter().any(|name| lower.contains(name))
+}
+
+/// An object as it may be recorded: Secret data, environment values, arguments of commands and
+/// the last-applied annotation (a copy of all of it) are hidden; the shape stays.
+pub fn object(value: &mut Value) {
+    if value.get("kind").and_then(Value::as_str) == Some("Secret") {
+        for part in ["data", "stringData"] {
+            hide_all(value.get_mut(part));
+        }
+    }
+    walk(value);
+}
+
+fn hide_all(value: Option<&mut Value>) {
+    match value {
+        Some(Value::Object(map)) => map.values_mut().for_each(|v| *v = HIDDEN.into()),
+        Some(Value::Array(list)) => list.iter_mut().for_each(|v| *v = HIDDEN.into()),
+        Some(other) if !other.is_null() => *other = HIDDEN.into(),
+        _ => {}
+    }
+}
+
+fn walk(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(walk),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                match key.as_str() {
+                    "env" => environment(inner),
+                    "command" | "args" => hide_all(Some(inner)),
+                    "kubectl.kubernetes.io/last-applied-configuration" => *inner = HIDDEN.into(),
+                    _ => walk(inner),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn environment(list: &mut Value) {
+    for entry in list.as_array_mut().into_iter().flatten() {
+        hide_all(entry.get_mut("value"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn redacted(line: &str) -> String {
+        text(line)
+    }
+
+    #[test]
+    fn credentials_in_arguments_are_hidden() {
+        assert_eq!(redacted("mysql --password hunter2 db"), "mysql --password [redacted] db");
+        assert_eq!(redacted("mysql --password=hunter2 db"), "mysql --password=[redacted] db");
+        assert_eq!(redacted("env DB_TOKEN=hunter2 run"), "env DB_TOKEN=[redacted] run");
+        assert_eq!(redacted("curl https://me:hunter2@host/x"), "curl https://me:[redacted]@host/x");
+        assert_eq!(redacted("cat /etc/passwd"), "cat /etc/passwd");
+        assert_eq!(redacted("ls -l /tmp"), "ls -l /tmp");
+    }
+
+    #[test]
+    fn a_header_argument_is_hidden() {
+        let got = args(&["curl".into(), "-H".into(), "Authorization: Bearer hunter2".into()]);
+        assert_eq!(got[2], "Authorization:[redacted]");
+    }
+
+    #[test]
+    fn objects_keep_their_shape_and_lose_their_secrets() {
+        let mut secret =
+            json!({"kind": "Secret", "data": {"k": "aHVudGVyMg=="}, "stringData": {"s": "hunter2"}});
+        object(&mut secret);
+        assert_eq!(secret, json!({"kind": "Secret", "data": {"k": HIDDEN}, "stringData": {"s": HIDDEN}}));
+        let mut pod = json!({"kind": "Pod", "metadata": {"annotations":
+            {"kubectl.kubernetes.io/last-applied-configuration": "hunter2"}}, "spec": {"containers": [
+            {"name": "a", "command": ["sh", "-c", "hunter2"], "env": [{"name": "K", "value": "hunter2"}]}]}});
+        object(&mut pod);
+        assert!(!pod.to_string().contains("hunter2"), "{pod}");
+        assert_eq!(pod["spec"]["containers"][0]["env"][0]["name"], "K");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_behind_a_telling_name_survives(value in "[A-Za-z0-9]{8,20}") {
+            for line in [format!("p --token {value}"), format!("p --secret={value}"), format!("PASSWORD={value} p")] {
+                prop_assert!(!text(&line).contains(&value), "{line}");
+            }
+        }
+        #[test]
+        fn any_text_is_taken(line in ".*") {
+            let _ = text(&line);
+        }
+    }
+}
