@@ -1,0 +1,1 @@
+//! outis-node.

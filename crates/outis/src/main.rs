@@ -1,0 +1,2 @@
+//! outis.
+fn main() {}
