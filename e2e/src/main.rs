@@ -1,0 +1,2 @@
+//! outis-e2e.
+fn main() {}
