@@ -1,1 +1,58 @@
-//! outis-store.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod chain;
+mod checkpoint;
+mod days;
+mod error;
+mod log;
+mod spool;
+mod state;
+mod verify;
+
+pub use chain::{Hash, link};
+pub use checkpoint::Checkpoint;
+pub use error::StoreError;
+pub use log::{Log, Options, Query};
+pub use spool::{Class, Entry, Spool, SpoolLimits};
+pub use state::State;
+pub use verify::{Broken, Verified, verify_export};
+
+use std::path::Path;
+
+/// The disk format this version writes. An older binary refuses a newer store.
+pub const FORMAT: u32 = 1;
+
+/// Creates the directory, or refuses a format newer than ours.
+pub(crate) fn claim(dir: &Path) -> Result<(), StoreError> {
+    let file = dir.join("FORMAT");
+    let io = |what, source| StoreError::Io { what, path: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(|error| io("create", error))?;
+    match std::fs::read_to_string(&file) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found <= FORMAT => Ok(()),
+            Ok(found) => Err(StoreError::Newer { path: dir.to_owned(), found, ours: FORMAT }),
+            Err(_) => Err(StoreError::Damaged(format!("{} does not hold a format number", file.display()))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&file, format!("{FORMAT}\n")).map_err(|error| io("write", error))
+        }
+        Err(error) => Err(io("read", error)),
+    }
+}
+
+/// Opens one sled database with an explicit cache; sled's own default is 1 GiB.
+pub(crate) fn database(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(cache_mib << 20)
+        .mode(sled::Mode::HighThroughput)
+        // We flush ourselves, before each acknowledgement.
+        .flush_every_ms(None);
+    // Some damage makes sled panic where it should err; either way the caller hears of it.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(error)) => Err(StoreError::at(dir, error)),
+        Err(_) => Err(StoreError::Damaged(format!("{} cannot be read at all", dir.display()))),
+    }
+}

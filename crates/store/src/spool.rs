@@ -1,0 +1,290 @@
+//! Reports that wait on an agent's disk until the controller has them on its own.
+//!
+//! Rows are keyed by their last sequence number. A row is a report, or the gap that dropped reports left:
+//! so the sequence is contiguous for the receiver, and every loss has its exact count.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::log::lock;
+
+/// Cache of the spool.
+const CACHE_MIB: u64 = 4;
+
+/// What goes first when there is no room: the oldest of the least class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Superseded by the next of its kind: health, aggregates.
+    Mergeable,
+    /// Decisions and issuances.
+    Decision,
+    /// Detections and losses: dropped last.
+    Detection,
+}
+
+/// How much a spool holds.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// Rows.
+    pub entries: usize,
+    /// Bytes of reports.
+    pub bytes: usize,
+}
+
+impl Default for SpoolLimits {
+    fn default() -> Self {
+        Self { entries: 100_000, bytes: 64 << 20 }
+    }
+}
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A report.
+    Report {
+        /// Its sequence number.
+        seq: u64,
+        /// Its class.
+        class: Class,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Reports that had to go.
+    Gap {
+        /// First sequence number.
+        from: u64,
+        /// Last sequence number.
+        to: u64,
+    },
+}
+
+impl Entry {
+    /// The last sequence number the row stands for.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        match self {
+            Self::Report { seq, .. } => *seq,
+            Self::Gap { to, .. } => *to,
+        }
+    }
+}
+
+struct Inner {
+    db: sled::Db,
+    next: u64,
+    entries: usize,
+    bytes: usize,
+    lost: u64,
+}
+
+/// A spool. Clones share it.
+#[derive(Clone)]
+pub struct Spool {
+    inner: Arc<Mutex<Inner>>,
+    limits: SpoolLimits,
+    path: PathBuf,
+}
+
+impl Spool {
+    /// Opens or creates the spool in `dir`.
+    ///
+    /// # Errors
+    /// Locked, newer, damaged, or the disk said no.
+    pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Self, StoreError> {
+        crate::claim(dir)?;
+        let db = crate::database(&dir.join("spool"), CACHE_MIB)?;
+        let at = |error| StoreError::at(dir, error);
+        let mut inner = Inner { next: 0, entries: 0, bytes: 0, lost: 0, db };
+        for row in inner.db.iter() {
+            let (_, value) = row.map_err(at)?;
+            inner.entries += 1;
+            inner.bytes += value.len();
+            if let Entry::Gap { from, to } = read(&value)? {
+                inner.lost += to - from + 1;
+            }
+        }
+        let meta = inner.db.open_tree("meta").map_err(at)?;
+        let mark = meta
+            .get("next")
+            .map_err(at)?
+            .and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?)));
+        let last = inner.db.last().map_err(at)?.map(|(_, value)| read(&value)).transpose()?;
+        inner.next = mark.unwrap_or(0).max(last.map_or(0, |entry| entry.last() + 1));
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), limits, path: dir.into() })
+    }
+
+    /// Adds reports; their sequence numbers are final, and on disk, when this returns.
+    ///
+    /// # Errors
+    /// The disk said no: then nothing of this call is in the spool.
+    pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
+        let at = |error| StoreError::at(&self.path, error);
+        let mut inner = lock(&self.inner);
+        let first = inner.next;
+        let mut batch = sled::Batch::default();
+        let mut bytes = 0;
+        for (seq, (class, report)) in (first..).zip(reports) {
+            let value = write(&Entry::Report { seq, class: *class, bytes: report.clone() });
+            bytes += value.len();
+            batch.insert(&seq.to_be_bytes(), value);
+        }
+        inner.db.apply_batch(batch).map_err(at)?;
+        inner.next = first + reports.len() as u64;
+        inner.entries += reports.len();
+        inner.bytes += bytes;
+        while inner.entries > self.limits.entries || inner.bytes > self.limits.bytes {
+            if !inner.drop_one().map_err(at)? {
+                break;
+            }
+        }
+        inner.db.flush().map_err(at)?;
+        Ok(first..inner.next)
+    }
+
+    /// The oldest rows, at most `limit` and about `bytes` of them.
+    ///
+    /// # Errors
+    /// The disk said no, or a row cannot be read.
+    pub fn peek(&self, from: u64, limit: usize, bytes: usize) -> Result<Vec<Entry>, StoreError> {
+        let inner = lock(&self.inner);
+        let mut size = 0;
+        let mut found = Vec::new();
+        for row in inner.db.range(from.to_be_bytes()..).take(limit) {
+            let (_, value) = row.map_err(|error| StoreError::at(&self.path, error))?;
+            size += value.len();
+            if size > bytes && !found.is_empty() {
+                break;
+            }
+            found.push(read(&value)?);
+        }
+        Ok(found)
+    }
+
+    /// The receiver has everything up to and including this sequence number.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn acknowledge(&self, up_to: u64) -> Result<(), StoreError> {
+        let at = |error| StoreError::at(&self.path, error);
+        let mut inner = lock(&self.inner);
+        let rows: Vec<_> = inner.db.range(..=up_to.to_be_bytes()).collect::<Result<_, _>>().map_err(at)?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in rows {
+            inner.entries = inner.entries.saturating_sub(1);
+            inner.bytes = inner.bytes.saturating_sub(value.len());
+            batch.remove(key);
+        }
+        // An empty spool must not begin again at 0 after a restart: the receiver would take new
+        // reports for old ones.
+        let meta = inner.db.open_tree("meta").map_err(at)?;
+        meta.insert("next", &inner.next.to_be_bytes()).map_err(at)?;
+        inner.db.apply_batch(batch).map_err(at)?;
+        inner.db.flush().map_err(at)?;
+        Ok(())
+    }
+
+    /// The sequence number the next report gets.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        lock(&self.inner).next
+    }
+
+    /// Rows and bytes that wait, and reports lost since the spool was made and not acknowledged.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize, u64) {
+        let inner = lock(&self.inner);
+        (inner.entries, inner.bytes, inner.lost)
+    }
+}
+
+impl Inner {
+    /// Drops the oldest report of the least class; its place is taken by a gap, joined with a gap before
+    /// or behind it. False when only gaps are left.
+    fn drop_one(&mut self) -> sled::Result<bool> {
+        let Some(victim) = self.victim()? else { return Ok(false) };
+        let mut gap = (victim, victim);
+        let key = victim.to_be_bytes();
+        let mut batch = sled::Batch::default();
+        let before = self.db.get_lt(key)?;
+        let behind = self.db.get_gt(key)?;
+        for neighbour in [before, behind].into_iter().flatten() {
+            if let Ok(Entry::Gap { from, to }) = read(&neighbour.1) {
+                gap = (gap.0.min(from), gap.1.max(to));
+                self.forget(&neighbour.1);
+                batch.remove(neighbour.0);
+            }
+        }
+        if let Some(old) = self.db.get(key)? {
+            self.forget(&old);
+        }
+        let value = write(&Entry::Gap { from: gap.0, to: gap.1 });
+        self.entries += 1;
+        self.bytes += value.len();
+        batch.remove(&key);
+        batch.insert(&gap.1.to_be_bytes(), value);
+        self.lost += 1;
+        self.db.apply_batch(batch)?;
+        Ok(true)
+    }
+
+    fn forget(&mut self, value: &[u8]) {
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(value.len());
+    }
+
+    fn victim(&self) -> sled::Result<Option<u64>> {
+        let mut least: Option<(Class, u64)> = None;
+        for row in self.db.iter() {
+            let (_, value) = row?;
+            if let Ok(Entry::Report { seq, class, .. }) = read(&value) {
+                if class == Class::Mergeable {
+                    return Ok(Some(seq));
+                }
+                if least.is_none_or(|(other, _)| class < other) {
+                    least = Some((class, seq));
+                }
+            }
+        }
+        Ok(least.map(|(_, seq)| seq))
+    }
+}
+
+/// One tag byte, numbers big-endian, then the report's bytes as they are.
+fn write(entry: &Entry) -> Vec<u8> {
+    match entry {
+        Entry::Report { seq, class, bytes } => {
+            let tag = match class {
+                Class::Mergeable => 0,
+                Class::Decision => 1,
+                Class::Detection => 2,
+            };
+            [&[tag][..], &seq.to_be_bytes(), bytes].concat()
+        }
+        Entry::Gap { from, to } => [&[9][..], &from.to_be_bytes(), &to.to_be_bytes()].concat(),
+    }
+}
+
+fn read(value: &[u8]) -> Result<Entry, StoreError> {
+    let bad = || StoreError::Damaged("a row of the spool cannot be read".into());
+    let (tag, rest) = value.split_first().ok_or_else(bad)?;
+    let (number, bytes) = rest.split_first_chunk::<8>().ok_or_else(bad)?;
+    let seq = u64::from_be_bytes(*number);
+    let class = match tag {
+        0 => Class::Mergeable,
+        1 => Class::Decision,
+        2 => Class::Detection,
+        9 => {
+            let to = bytes.first_chunk::<8>().ok_or_else(bad)?;
+            return Ok(Entry::Gap { from: seq, to: u64::from_be_bytes(*to) });
+        }
+        _ => return Err(bad()),
+    };
+    Ok(Entry::Report { seq, class, bytes: bytes.to_vec() })
+}
+
+#[cfg(test)]
+mod tests;
