@@ -1,0 +1,168 @@
+//! Who is believed to be what. Pure rules over what the API server said.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use outis_model::input::{Component, Role};
+use outis_model::snapshot::Pod;
+use outis_model::{Namespace, NodeName, SpiffeId, Timestamp, TrustDomain};
+
+/// What a TokenReview said of a projected token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenFacts {
+    /// Whether the API server authenticated it.
+    pub authenticated: bool,
+    /// Audiences it is valid for; empty where the API server does not say.
+    pub audiences: Vec<String>,
+    /// `system:serviceaccount:<ns>:<name>`.
+    pub username: String,
+    /// Name of the pod it is bound to.
+    pub pod_name: String,
+    /// UID of the pod it is bound to.
+    pub pod_uid: String,
+}
+
+/// Why a component was not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotBelieved {
+    /// Expired, of another cluster, or no token.
+    #[error("the API server does not know this token; it expired, or is of another cluster")]
+    Unauthenticated,
+    /// For somebody else.
+    #[error("the token is for audience {0:?}, not for `outis`")]
+    Audience(Vec<String>),
+    /// Another service account.
+    #[error("{0} is no account of ours")]
+    Account(String),
+    /// The pod it is bound to is another, or gone.
+    #[error("the token is bound to pod {token}, the cluster has {found}")]
+    Pod {
+        /// UID in the token.
+        token: String,
+        /// UID in the snapshot.
+        found: String,
+    },
+    /// Not scheduled.
+    #[error("pod {0} is on no node")]
+    Node(String),
+    /// Used before.
+    #[error("the token was used before; each is good for one enrolment")]
+    Replayed,
+    /// An identity for a pod of another node.
+    #[error("pod {pod} is on node {found}, not on {asking}")]
+    OtherNode {
+        /// The pod.
+        pod: String,
+        /// Its node.
+        found: String,
+        /// Who asks.
+        asking: NodeName,
+    },
+}
+
+/// The audience of our projected tokens.
+pub const AUDIENCE: &str = "outis";
+
+/// Believes a component by its token and its pod: audience, account, pod UID; the node is the pod's.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub fn component(
+    facts: &TokenFacts,
+    pod: Option<&Pod>,
+    system: &Namespace,
+) -> Result<Component, NotBelieved> {
+    if !facts.authenticated {
+        return Err(NotBelieved::Unauthenticated);
+    }
+    // Old API servers leave the audience out; a token whose audience we cannot see is not ours.
+    if !facts.audiences.iter().any(|audience| audience == AUDIENCE) {
+        return Err(NotBelieved::Audience(facts.audiences.clone()));
+    }
+    let account = facts.username.strip_prefix(&format!("system:serviceaccount:{system}:"));
+    let role = match account {
+        Some("outis-agent") => Role::Agent,
+        Some("outis-webhook") => Role::Webhook,
+        _ => return Err(NotBelieved::Account(facts.username.clone())),
+    };
+    let found = pod.map_or("none", |pod| pod.uid.as_str());
+    let Some(pod) = pod.filter(|pod| pod.uid.as_str() == facts.pod_uid && &pod.namespace == system) else {
+        return Err(NotBelieved::Pod { token: facts.pod_uid.clone(), found: found.into() });
+    };
+    let node = pod.node.clone().ok_or_else(|| NotBelieved::Node(pod.name.to_string()))?;
+    Ok(Component { role, pod: pod.name.to_string(), node })
+}
+
+/// The identity of a component's own certificate.
+#[must_use]
+pub fn component_id(domain: &TrustDomain, component: &Component) -> SpiffeId {
+    let text = format!("spiffe://{domain}/outis/{}/{}/{}", component.role, component.node, component.pod);
+    text.parse().expect("role, node and pod names are path segments")
+}
+
+/// The component behind such an identity.
+#[must_use]
+pub fn component_of(domain: &TrustDomain, id: &SpiffeId) -> Option<Component> {
+    let mut parts = id.path().strip_prefix("/outis/")?.split('/');
+    let role = match parts.next()? {
+        "agent" => Role::Agent,
+        "webhook" => Role::Webhook,
+        _ => return None,
+    };
+    let (node, pod) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
+    (parts.next().is_none() && id.trust_domain() == domain).then_some(Component { role, pod, node })
+}
+
+/// The controller's own identity.
+#[must_use]
+pub fn controller_id(domain: &TrustDomain) -> SpiffeId {
+    format!("spiffe://{domain}/outis/controller").parse().expect("fixed path segments")
+}
+
+/// The identity of a pod, asked for by the agent of `node`: only of its own node's pods, only of their
+/// service account.
+///
+/// # Errors
+/// The pod is on another node.
+pub fn entitled(domain: &TrustDomain, node: &NodeName, pod: &Pod) -> Result<SpiffeId, NotBelieved> {
+    if pod.node.as_ref() != Some(node) {
+        let found = pod.node.as_ref().map_or_else(|| "none".into(), ToString::to_string);
+        let pod = format!("{}/{}", pod.namespace, pod.name);
+        return Err(NotBelieved::OtherNode { pod, found, asking: node.clone() });
+    }
+    Ok(domain.workload(&pod.namespace, &pod.service_account))
+}
+
+/// Tokens that were used, until they expire on their own.
+#[derive(Debug, Default)]
+pub struct ReplayGuard {
+    used: Mutex<BTreeMap<[u8; 32], Timestamp>>,
+}
+
+impl ReplayGuard {
+    /// Tokens remembered at most; beyond, the guard refuses rather than forgets.
+    const LIMIT: usize = 65_536;
+    /// Longer than a projected token of ours lives.
+    const KEEP: i64 = 7200;
+
+    /// Takes a token for its first use.
+    ///
+    /// # Errors
+    /// It was used before, or too many are remembered to tell.
+    pub fn first_use(&self, token: &str, now: Timestamp) -> Result<(), NotBelieved> {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref(),
+        );
+        let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        used.retain(|_, at| now.as_second() - at.as_second() < Self::KEEP);
+        if used.contains_key(&digest) || used.len() >= Self::LIMIT {
+            return Err(NotBelieved::Replayed);
+        }
+        used.insert(digest, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
