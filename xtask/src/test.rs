@@ -1,0 +1,237 @@
+//! All tests, and one number at the end.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::ledger::Ledger;
+use crate::places::{conformance, root};
+use crate::tool::Tool;
+use crate::{cluster, codegen, ebpf, image, setup, tidy};
+
+/// Kinds of tests, weakest need first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Kind {
+    /// Lints, pages, generated files, `cargo test`.
+    Unit,
+    /// Real kernel programs and mounts; needs root.
+    Kernel,
+    /// A real API server.
+    Cluster,
+    /// User stories on a real cluster with pods.
+    E2e,
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: BTreeSet<String>,
+}
+
+/// Runs the kinds given, or all; prints `N passed, N failed` last.
+pub(crate) fn run(kinds: &[Kind], kubeconfig: Option<&Path>) -> ExitCode {
+    let all = [Kind::Unit, Kind::Kernel, Kind::Cluster, Kind::E2e];
+    let kinds = if kinds.is_empty() { &all[..] } else { kinds };
+    let mut tally = Tally::default();
+    let mut ledger = Ledger::default();
+    if let Err(error) = ledger.step("setup", || setup::run(true)) {
+        println!("setup failed, going on with what is there: {error:#}");
+        tally.failed += 1;
+    }
+    for kind in all.iter().filter(|kind| kinds.contains(kind)) {
+        let done = match kind {
+            Kind::Unit => unit(&mut tally, &mut ledger),
+            Kind::Kernel => ledger.step("kernel", || kernel(&mut tally)),
+            Kind::Cluster => ledger.step("cluster", || with_control_plane(&mut tally)),
+            Kind::E2e => ledger.step("e2e", || e2e(&mut tally, kubeconfig)),
+        };
+        if let Err(error) = done {
+            println!("FAILED: {error:#}");
+            tally.failed += 1;
+        }
+    }
+    ledger.print();
+    for line in &tally.skipped {
+        println!("{line}");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Tally {
+    /// A check that counts as one test.
+    fn check(&mut self, name: &str, done: Result<()>) {
+        match done {
+            Ok(()) => {
+                self.passed += 1;
+                println!("test {name} ... ok");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("test {name} ... FAILED\n{error:#}");
+            }
+        }
+    }
+
+    /// Streams a program that prints results as `cargo test` does, and adds them up. One that fails
+    /// without having printed a failure counts as one.
+    fn stream(&mut self, name: &str, tool: Tool) -> Result<()> {
+        let before = self.failed;
+        let mut command = tool.into_command();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))?;
+        let mut results = 0;
+        for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+            let line = line.unwrap_or_default();
+            println!("{line}");
+            results += u64::from(self.count(&line));
+        }
+        let status = child.wait()?;
+        if (!status.success() && self.failed == before) || results == 0 {
+            println!("{name} ended with {status} and {results} result lines: counted as one failure");
+            self.failed += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a `test result:` or `SKIPPED` line into account.
+    fn count(&mut self, line: &str) -> bool {
+        if line.starts_with("SKIPPED ") {
+            self.skipped.insert(line.to_owned());
+        }
+        let Some(rest) = line.strip_prefix("test result: ") else { return false };
+        let number = |word: &str| {
+            let at = rest.find(word)?;
+            rest[..at].trim_end().rsplit(' ').next()?.parse::<u64>().ok()
+        };
+        self.passed += number("passed").unwrap_or(0);
+        self.failed += number("failed").unwrap_or(0);
+        true
+    }
+}
+
+fn unit(tally: &mut Tally, ledger: &mut Ledger) -> Result<()> {
+    ledger.step("kernel programs", ebpf::build)?;
+    let cargo = |args: &[&str]| Tool::cargo().args(args);
+    tally.check("formatting", cargo(&["fmt", "--all", "--check"]).hint("run `cargo fmt --all`").run());
+    tally.check("tidy", tidy::run());
+    tally.check("generated files", codegen::run(true));
+    let lints = cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    let done = ledger.step("lints", || lints.run());
+    tally.check("lints", done);
+    let pages = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
+    let done = ledger.step("pages", || pages.run());
+    tally.check("pages", done);
+    let tests = cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
+        .env("OUTIS_CONFORMANCE", conformance());
+    ledger.step("cargo test", || tally.stream("cargo test", tests))
+}
+
+fn kernel(tally: &mut Tally) -> Result<()> {
+    for (package, test) in [("outis-node", "kernel"), ("outis-server", "kernel")] {
+        if !exists(package, test) {
+            continue;
+        }
+        let tool = Tool::cargo().args([
+            "test",
+            "--package",
+            package,
+            "--test",
+            test,
+            "--",
+            "--ignored",
+            "--test-threads=1",
+        ]);
+        tally.stream(package, tool)?;
+    }
+    Ok(())
+}
+
+fn with_control_plane(tally: &mut Tally) -> Result<()> {
+    if !exists("outis-cluster", "cluster") {
+        return Ok(());
+    }
+    let name = unique("api");
+    let options =
+        cluster::Options { name: name.clone(), nodes: 1, control_plane: true, ..cluster::Options::default() };
+    let tested = cluster::up(&options).and_then(|kubeconfig| {
+        let tool = Tool::cargo()
+            .args([
+                "test",
+                "--package",
+                "outis-cluster",
+                "--test",
+                "cluster",
+                "--",
+                "--ignored",
+                "--test-threads=1",
+            ])
+            .env("KUBECONFIG", kubeconfig);
+        tally.stream("outis-cluster", tool)
+    });
+    cluster::down(&name, false)?;
+    tested
+}
+
+fn e2e(tally: &mut Tally, kubeconfig: Option<&Path>) -> Result<()> {
+    if !root().join("e2e/src/story.rs").exists() {
+        return Ok(());
+    }
+    ebpf::build()?;
+    image::run()?;
+    if let Some(kubeconfig) = kubeconfig {
+        return stories(tally, kubeconfig);
+    }
+    let name = unique("e2e");
+    let options = cluster::Options { name: name.clone(), nodes: 1, ..cluster::Options::default() };
+    let tested = cluster::up(&options).and_then(|kubeconfig| {
+        cluster::load(&image::outis(), &name)?;
+        cluster::load(&image::shop(), &name)?;
+        stories(tally, &kubeconfig)
+    });
+    cluster::down(&name, false)?;
+    tested
+}
+
+fn stories(tally: &mut Tally, kubeconfig: &Path) -> Result<()> {
+    let tool = Tool::cargo()
+        .args(["run", "--quiet", "--package", "outis-e2e", "--bin", "outis-e2e", "--", "all", "--outis"])
+        .args([root().join("target/debug/outis")])
+        .args(["--kubeconfig"])
+        .args([kubeconfig]);
+    tally.stream("e2e", tool)
+}
+
+fn exists(package: &str, test: &str) -> bool {
+    let dir: PathBuf = package.replacen("outis-", "crates/", 1).into();
+    root().join(dir).join("tests").join(format!("{test}.rs")).exists()
+}
+
+/// A cluster name of this run's own: several runs on one machine do not meet.
+pub(crate) fn unique(what: &str) -> String {
+    format!("{what}{}", std::process::id() % 10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn result_lines_are_added_up_and_others_are_not() {
+        let mut tally = Tally::default();
+        assert!(tally.count("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out"));
+        assert!(tally.count("test result: FAILED. 2 passed; 5 failed; 0 ignored"));
+        assert!(!tally.count("the result: 99 passed"));
+        assert!(!tally.count("SKIPPED pods: no data"));
+        assert_eq!((tally.passed, tally.failed, tally.skipped.len()), (14, 5, 1));
+    }
+}
