@@ -48,6 +48,12 @@ pub enum NotBelieved {
     /// Used before.
     #[error("the token was used before; each is good for one enrolment")]
     Replayed,
+    /// Too many tokens are remembered to tell whether this one was used.
+    #[error("more enrolments than can be told apart in two hours; try again later")]
+    Crowded,
+    /// All its containers have ended.
+    #[error("pod {0} has ended")]
+    Ended(String),
     /// An identity for a pod of another node.
     #[error("pod {pod} is on node {found}, not on {asking}")]
     OtherNode {
@@ -89,6 +95,9 @@ pub fn component(
     let Some(pod) = pod.filter(|pod| pod.uid.as_str() == facts.pod_uid && &pod.namespace == system) else {
         return Err(NotBelieved::Pod { token: facts.pod_uid.clone(), found: found.into() });
     };
+    if pod.ended {
+        return Err(NotBelieved::Ended(format!("{}/{}", pod.namespace, pod.name)));
+    }
     let node = pod.node.clone().ok_or_else(|| NotBelieved::Node(pod.name.to_string()))?;
     Ok(Component { role, pod: pod.name.to_string(), node })
 }
@@ -123,12 +132,15 @@ pub fn controller_id(domain: &TrustDomain) -> SpiffeId {
 /// service account.
 ///
 /// # Errors
-/// The pod is on another node.
+/// The pod is on another node, or has ended.
 pub fn entitled(domain: &TrustDomain, node: &NodeName, pod: &Pod) -> Result<SpiffeId, NotBelieved> {
     if pod.node.as_ref() != Some(node) {
         let found = pod.node.as_ref().map_or_else(|| "none".into(), ToString::to_string);
         let pod = format!("{}/{}", pod.namespace, pod.name);
         return Err(NotBelieved::OtherNode { pod, found, asking: node.clone() });
+    }
+    if pod.ended {
+        return Err(NotBelieved::Ended(format!("{}/{}", pod.namespace, pod.name)));
     }
     Ok(domain.workload(&pod.namespace, &pod.service_account))
 }
@@ -156,8 +168,11 @@ impl ReplayGuard {
         );
         let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         used.retain(|_, at| now.as_second() - at.as_second() < Self::KEEP);
-        if used.contains_key(&digest) || used.len() >= Self::LIMIT {
+        if used.contains_key(&digest) {
             return Err(NotBelieved::Replayed);
+        }
+        if used.len() >= Self::LIMIT {
+            return Err(NotBelieved::Crowded);
         }
         used.insert(digest, now);
         Ok(())

@@ -15,6 +15,8 @@ use crate::seal::{Keys, SealKey, Sealed, open, seal};
 const DAY: i64 = 86_400;
 const ROOT_LIFE: i64 = 3650 * DAY;
 const INTERMEDIATE_LIFE: i64 = 90 * DAY;
+/// The shortest lifetime of a leaf.
+const SHORTEST: i64 = 60;
 /// How far a certificate's validity reaches back, for clocks that are behind.
 const BACKDATE: i64 = 10;
 
@@ -77,23 +79,29 @@ impl Authority {
             root: self.root_key.pkcs8().into_inner(),
             intermediate: self.issuer.key().serialize_der(),
         };
-        Ok(Sealed {
+        let certificates = Sealed {
             root: hex::encode(&self.root),
             intermediate: hex::encode(&self.intermediate),
             retired: self.retired.iter().map(hex::encode).collect(),
-            keys: seal(key, &keys)?,
-        })
+            keys: String::new(),
+        };
+        seal(key, &keys, certificates)
     }
 
     /// The authority from rest.
     ///
     /// # Errors
-    /// Another key, changed bytes, or bytes that are none of ours.
+    /// Another key, changed bytes (certificates included), bytes that are none of ours, or an authority
+    /// of another trust domain.
     pub fn open(domain: &TrustDomain, sealed: &Sealed, key: &SealKey) -> Result<Self, IdentityError> {
-        let keys = open(key, &sealed.keys)?;
+        let keys = open(key, sealed)?;
         let der =
             |text: &str| hex::decode(text).map_err(|error| IdentityError::Certificate(error.to_string()));
         let retired = sealed.retired.iter().map(|text| der(text)).collect::<Result<_, _>>()?;
+        let found = crate::tls::id_of(&der(&sealed.root)?)?;
+        if found != domain.id() {
+            return Err(IdentityError::OtherDomain { found, expected: domain.id() });
+        }
         let (root_key, issuing) = (Key::from_pkcs8(&keys.root)?, Key::from_pkcs8(&keys.intermediate)?);
         Self::join(domain.clone(), der(&sealed.root)?, der(&sealed.intermediate)?, retired, root_key, issuing)
     }
@@ -130,7 +138,8 @@ impl Authority {
     /// Signs the public key of a request; nothing else of the request counts.
     ///
     /// # Errors
-    /// The request is not one, the lifetime is not ours to give, or the ID is of another trust domain.
+    /// The request is not one, the lifetime is not ours to give, the ID is of another trust domain, or
+    /// the intermediate ends before the shortest lifetime does.
     pub fn sign(&self, request: &[u8], leaf: &Leaf, now: Timestamp) -> Result<SignedChain, IdentityError> {
         let der = CertificateSigningRequestDer::from(request);
         let request = CertificateSigningRequestParams::from_der(&der)
@@ -152,7 +161,7 @@ impl Authority {
         leaf: &Leaf,
         now: Timestamp,
     ) -> Result<SignedChain, IdentityError> {
-        if !(60..=DAY).contains(&leaf.lifetime) {
+        if !(SHORTEST..=DAY).contains(&leaf.lifetime) {
             return Err(IdentityError::Lifetime(leaf.lifetime));
         }
         if leaf.id.trust_domain() != &self.domain || leaf.id.path().is_empty() {
@@ -160,6 +169,9 @@ impl Authority {
                 found: leaf.id.clone(),
                 expected: format!("a workload of {}", self.domain),
             });
+        }
+        if self.intermediate_ends.as_second() < now.as_second() + SHORTEST {
+            return Err(IdentityError::Ended(self.intermediate_ends));
         }
         let ends = (now.as_second() + leaf.lifetime).min(self.intermediate_ends.as_second());
         let params = leaf_params(leaf, now.as_second() - BACKDATE, ends)?;

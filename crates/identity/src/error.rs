@@ -43,6 +43,17 @@ pub enum IdentityError {
     /// Sealed under another key, or changed.
     #[error("cannot unseal the authority: wrong key, or the sealed bytes were changed")]
     Unseal,
+    /// An authority of another trust domain.
+    #[error("the sealed authority vouches for {found}, this installation is {expected}; give it its own, or set the trust domain back")]
+    OtherDomain {
+        /// In its root.
+        found: SpiffeId,
+        /// Ours.
+        expected: SpiffeId,
+    },
+    /// The intermediate is at its end.
+    #[error("the intermediate ends at {0}, too soon to sign with; rotate it")]
+    Ended(outis_model::Timestamp),
     /// A key that is none.
     #[error("not a private key: {0}")]
     Key(String),

@@ -10,6 +10,18 @@ use crate::error::IdentityError;
 /// Binds the bytes to their use: sealed bytes of something else do not open as an authority.
 const CONTEXT: &[u8] = b"outis authority v1";
 
+/// What the seal vouches for beside the keys: the certificates lie in the clear, and whoever may write
+/// the Secret but does not have the key must not be able to put a root of their own among them.
+fn vouched(root: &str, intermediate: &str, retired: &[String]) -> Vec<u8> {
+    let mut all = CONTEXT.to_vec();
+    for text in [root, intermediate].into_iter().chain(retired.iter().map(String::as_str)) {
+        // Hexadecimal has no comma in it, so no two lists read the same.
+        all.push(b',');
+        all.extend_from_slice(text.as_bytes());
+    }
+    all
+}
+
 /// A 32-byte key.
 #[derive(Clone)]
 pub struct SealKey(Secret<[u8; 32]>);
@@ -75,23 +87,29 @@ impl Drop for Keys {
     }
 }
 
-pub(crate) fn seal(key: &SealKey, keys: &Keys) -> Result<String, IdentityError> {
+/// Seals the keys into `around`, whose certificates are vouched for with them.
+pub(crate) fn seal(key: &SealKey, keys: &Keys, mut around: Sealed) -> Result<Sealed, IdentityError> {
     let mut bytes = serde_json::to_vec(keys).expect("bytes are JSON");
+    let vouched = vouched(&around.root, &around.intermediate, &around.retired);
     let nonce = key
         .cipher()
-        .seal_in_place_append_tag(Aad::from(CONTEXT), &mut bytes)
+        .seal_in_place_append_tag(Aad::from(&vouched), &mut bytes)
         .map_err(|_| IdentityError::Make { what: "sealed authority", why: "no random bytes".into() })?;
-    Ok(hex::encode([&nonce.as_ref()[..], &bytes].concat()))
+    around.keys = hex::encode([&nonce.as_ref()[..], &bytes].concat());
+    Ok(around)
 }
 
-pub(crate) fn open(key: &SealKey, sealed: &str) -> Result<Keys, IdentityError> {
-    let bytes = hex::decode(sealed).map_err(|_| IdentityError::Unseal)?;
+pub(crate) fn open(key: &SealKey, sealed: &Sealed) -> Result<Keys, IdentityError> {
+    let bytes = hex::decode(&sealed.keys).map_err(|_| IdentityError::Unseal)?;
+    let vouched = vouched(&sealed.root, &sealed.intermediate, &sealed.retired);
     let (nonce, cipher) = bytes.split_first_chunk::<NONCE_LEN>().ok_or(IdentityError::Unseal)?;
     let mut cipher = cipher.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
     let plain = key
         .cipher()
-        .open_in_place(nonce, Aad::from(CONTEXT), &mut cipher)
+        .open_in_place(nonce, Aad::from(&vouched), &mut cipher)
         .map_err(|_| IdentityError::Unseal)?;
-    serde_json::from_slice(plain).map_err(|_| IdentityError::Unseal)
+    let keys = serde_json::from_slice(plain).map_err(|_| IdentityError::Unseal);
+    plain.zeroize();
+    keys
 }

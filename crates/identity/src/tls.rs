@@ -77,7 +77,8 @@ impl Trust {
     }
 }
 
-/// A server's configuration. Clients may come without a certificate (to enrol); `peer_id` tells who came.
+/// A server's configuration, TLS 1.3 alone. Clients may come without a certificate (to enrol); `peer_id`
+/// tells who came: **anyone** the bundle vouches for, workloads too, so the caller has to look.
 ///
 /// # Errors
 /// The TLS library refuses the protocol versions.
@@ -85,9 +86,13 @@ pub fn server(credential: &Credential, trust: &Trust) -> Result<Arc<ServerConfig
     let verifier =
         Arc::new(Verifier { trust: trust.clone(), expected: Expected::Anyone, algorithms: algorithms() });
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Resolver(credential.clone())));
+    // A resumed session is not verified again: whoever came once would be believed after its certificate
+    // ended or its root was withdrawn. So there is none, whatever the client would like.
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
@@ -105,7 +110,7 @@ pub fn plain_server(credential: &Credential) -> Result<Arc<ServerConfig>, Error>
     Ok(Arc::new(config))
 }
 
-/// A client's configuration. Without a credential set, no certificate is shown.
+/// A client's configuration, TLS 1.3 alone. Without a credential set, no certificate is shown.
 ///
 /// # Errors
 /// The TLS library refuses the protocol versions.
@@ -116,7 +121,7 @@ pub fn client(
 ) -> Result<Arc<ClientConfig>, Error> {
     let verifier = Arc::new(Verifier { trust: trust.clone(), expected, algorithms: algorithms() });
     let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::new(Resolver(credential.clone())));
@@ -183,7 +188,7 @@ fn check(
     path.map(|_| ()).map_err(|error| IdentityError::Untrusted(error.to_string()))
 }
 
-fn id_of(leaf: &[u8]) -> Result<SpiffeId, IdentityError> {
+pub(crate) fn id_of(leaf: &[u8]) -> Result<SpiffeId, IdentityError> {
     let (_, cert) = x509_parser::parse_x509_certificate(leaf)
         .map_err(|error| IdentityError::Certificate(error.to_string()))?;
     let names =

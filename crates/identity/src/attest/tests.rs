@@ -86,3 +86,27 @@ fn a_token_is_good_once() {
     let later = Timestamp::from_second(ReplayGuard::KEEP).expect("in range");
     assert_eq!(guard.first_use("a", later), Ok(()));
 }
+
+#[test]
+fn an_ended_pod_is_nobody() {
+    let (domain, node): (TrustDomain, NodeName) =
+        ("cluster.local".parse().expect("domain"), "node-1".parse().expect("node"));
+    let ended = Pod { ended: true, ..pod() };
+    let gone = NotBelieved::Ended("outis-system/outis-agent-x".into());
+    assert_eq!(entitled(&domain, &node, &ended), Err(gone.clone()));
+    assert_eq!(component(&facts(), Some(&ended), &system()), Err(gone));
+}
+
+#[test]
+fn a_full_guard_refuses_rather_than_forgets() {
+    let (guard, now) = (ReplayGuard::default(), Timestamp::UNIX_EPOCH);
+    {
+        let mut used = guard.used.lock().expect("lock");
+        used.extend((0..ReplayGuard::LIMIT as u64).map(|number| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            (digest, now)
+        }));
+    }
+    assert_eq!(guard.first_use("new", now), Err(NotBelieved::Crowded));
+}

@@ -67,7 +67,7 @@ fn an_empty_store_is_the_same_authority() {
     assert_eq!(verify(&issued(&again).chain, &authority.roots(), now()), Ok(backend().id));
     let other = SealKey::generate().expect("key");
     assert_eq!(Authority::open(&domain(), &sealed, &other).err(), Some(IdentityError::Unseal));
-    let changed = Sealed { keys: sealed.keys.replace('a', "b"), ..sealed };
+    let changed = Sealed { keys: sealed.keys.replace('a', "b"), ..sealed.clone() };
     assert_eq!(Authority::open(&domain(), &changed, &key).err(), Some(IdentityError::Unseal));
 }
 
@@ -103,4 +103,88 @@ fn what_is_not_ours_to_sign_is_refused_by_name() {
 fn renewal_is_at_half_life_give_or_take_a_twentieth() {
     let at = |jitter| renew_at(now(), later(1000), jitter).as_second() - now().as_second();
     assert_eq!((at(0), at(128), at(255)), (450, 500, 549));
+}
+
+#[test]
+fn a_sealed_authority_takes_no_root_but_its_own() {
+    let (mine, foreign) = (
+        Authority::create(&domain(), now()).expect("mine"),
+        Authority::create(&domain(), now()).expect("other"),
+    );
+    let key = SealKey::generate().expect("key");
+    let sealed = mine.seal(&key).expect("sealed");
+    let planted = hex::encode(&foreign.roots()[0]);
+    for changed in [
+        Sealed { root: planted.clone(), ..sealed.clone() },
+        Sealed { intermediate: hex::encode(foreign.intermediate()), ..sealed.clone() },
+        Sealed { retired: vec![planted], ..sealed.clone() },
+    ] {
+        assert_eq!(Authority::open(&domain(), &changed, &key).err(), Some(IdentityError::Unseal));
+    }
+    let elsewhere = "other.org".parse().expect("domain");
+    let told = Authority::open(&elsewhere, &sealed, &key).err().expect("refused").to_string();
+    assert!(
+        told.contains("vouches for spiffe://cluster.local, this installation is spiffe://other.org"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_ended_intermediate_signs_nothing_and_a_leaf_never_outlives_it() {
+    let authority = Authority::create(&domain(), now()).expect("created");
+    let request = Key::generate().expect("key").request("x").expect("request");
+    let late = authority.sign(&request, &backend(), later(90 * DAY - 3600)).expect("signed");
+    assert_eq!(late.not_after, later(90 * DAY));
+    let told = authority.sign(&request, &backend(), later(90 * DAY - 59)).err();
+    assert_eq!(told, Some(IdentityError::Ended(later(90 * DAY))));
+}
+
+#[test]
+fn the_shortest_leaf_is_renewed_at_half_its_life_while_still_valid() {
+    let authority = Authority::create(&domain(), now()).expect("created");
+    let request = Key::generate().expect("key").request("x").expect("request");
+    let short = Leaf { lifetime: 60, ..backend() };
+    let mut at = now();
+    for _ in 0..3 {
+        let signed = authority.sign(&request, &short, at).expect("signed");
+        let (from, to) = crate::tls::validity(&signed.chain[0]).expect("readable");
+        assert_eq!(to, signed.not_after);
+        let next = renew_at(from, to, 255);
+        assert!(next > at && next.as_second() + 20 < to.as_second(), "{at} {next} {to}");
+        assert_eq!(verify(&signed.chain, &authority.roots(), next), Ok(short.id.clone()));
+        at = next;
+    }
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// A certificate with any one byte changed is unreadable or not believed; it is never believed to
+        /// be something else, and reading it never panics.
+        #[test]
+        fn a_changed_certificate_is_never_believed(at: prop::sample::Index, bit in 0u8..8) {
+            static MADE: std::sync::OnceLock<[Vec<Vec<u8>>; 2]> = std::sync::OnceLock::new();
+            let [chain, roots] = MADE.get_or_init(|| {
+                let authority = Authority::create(&domain(), now()).expect("created");
+                [issued(&authority).chain, authority.roots()]
+            });
+            let mut chain = chain.clone();
+            let at = at.index(chain[0].len());
+            chain[0][at] ^= 1 << bit;
+            prop_assert!(verify(&chain, roots, now()).is_err());
+        }
+
+        #[test]
+        fn bytes_that_are_nothing_are_refused(bytes: Vec<u8>) {
+            prop_assert!(verify(std::slice::from_ref(&bytes), std::slice::from_ref(&bytes), now()).is_err());
+            prop_assert!(crate::from_pem(&bytes).is_err());
+            prop_assert!(Key::from_pkcs8(&bytes).is_err());
+            let sealed = Sealed { root: hex::encode(&bytes), intermediate: String::new(), retired: vec![], keys: hex::encode(&bytes) };
+            let key = SealKey::from_bytes(&[7; 32]).expect("32 bytes");
+            prop_assert!(Authority::open(&domain(), &sealed, &key).is_err());
+        }
+    }
 }

@@ -155,3 +155,61 @@ fn a_certificate_with_no_or_two_identities_has_none() {
     assert_eq!(peer_id(&[made.cert.der().clone()]), Err(IdentityError::Names(0)));
     assert_eq!(peer_id(&[]), Err(IdentityError::Absent));
 }
+
+/// Both ends after a handshake that has to succeed.
+fn shaken(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> (ServerConnection, ClientConnection) {
+    let mut server = ServerConnection::new(server).expect("server");
+    let mut client =
+        ClientConnection::new(client, ServerName::try_from("any.name").expect("name")).expect("client");
+    for _ in 0..8 {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).expect("written");
+        }
+        feed(&wire, |bytes| server.read_tls(bytes)).expect("read");
+        server.process_new_packets().expect("taken");
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).expect("written");
+        }
+        feed(&wire, |bytes| client.read_tls(bytes)).expect("read");
+        client.process_new_packets().expect("taken");
+    }
+    (server, client)
+}
+
+#[test]
+fn keys_are_exchanged_post_quantum_over_http2() {
+    let authority = Authority::create(&domain(), now()).expect("created");
+    let (controller, agent) =
+        (side(&authority, "controller", &authority), side(&authority, "agent", &authority));
+    let (server, client) = shaken(
+        server(&controller.credential, &controller.trust).expect("config"),
+        client(&agent.credential, &agent.trust, expected("controller")).expect("config"),
+    );
+    let group = client.negotiated_key_exchange_group().expect("negotiated").name();
+    assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+    assert_eq!(server.alpn_protocol(), Some(&b"h2"[..]));
+    assert_eq!(client.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+}
+
+#[test]
+fn a_client_that_would_resume_is_looked_at_again() {
+    let authority = Authority::create(&domain(), now()).expect("created");
+    let (controller, agent) =
+        (side(&authority, "controller", &authority), side(&authority, "agent", &authority));
+    let server_config = server(&controller.credential, &controller.trust).expect("config");
+    let ours = client(&agent.credential, &agent.trust, expected("controller")).expect("config");
+    // The same client, but with a session cache: it is not ours to trust that peers have none.
+    let mut theirs = (*ours).clone();
+    theirs.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    let theirs = Arc::new(theirs);
+    for _ in 0..2 {
+        let (_, client) = shaken(Arc::clone(&server_config), Arc::clone(&theirs));
+        assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+    let foreign = Authority::create(&domain(), now()).expect("created");
+    controller.trust.set(&foreign.roots()).expect("set");
+    let told = shake(server_config, theirs).expect_err("its root was withdrawn");
+    assert!(told.contains("not vouched for by this trust bundle"), "{told}");
+}
