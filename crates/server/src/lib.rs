@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod csi;
 pub mod health;
 pub mod http;
+pub mod peer;
 pub mod problem;
 pub mod query;
+mod unix;
 pub mod webhook;
+pub mod workload;
