@@ -239,6 +239,8 @@ fn leaf_params(leaf: &Leaf, from: i64, to: i64) -> Result<CertificateParams, Ide
             .map_err(|_| IdentityError::Request(format!("{name:?} is no DNS name")))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
+    // Basic constraints in so many words: some readers take their absence for a fault.
+    params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
