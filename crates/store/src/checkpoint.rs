@@ -16,6 +16,10 @@ pub struct Checkpoint {
     pub count: u64,
     /// Hash of the last one; zeroes for an empty log.
     pub head: Hash,
+    /// Position of the oldest record that retention left.
+    pub first: u64,
+    /// Hash of the record before that one, so that the oldest is vouched for, too.
+    pub before: Hash,
 }
 
 /// The two files.
@@ -26,7 +30,7 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoint {
     fn encode(self) -> String {
-        let text = format!("{} {}", self.count, self.head);
+        let text = format!("{} {} {} {}", self.count, self.head, self.first, self.before);
         // Its own digest tells a torn write.
         format!("{text} {}\n", link(Hash::default(), self.count, text.as_bytes()))
     }
@@ -34,7 +38,8 @@ impl Checkpoint {
     fn decode(text: &str) -> Option<Self> {
         let mut parts = text.lines().next()?.split(' ');
         let (count, head) = (parts.next()?.parse().ok()?, Hash::parse(parts.next()?)?);
-        let found = Self { count, head };
+        let (first, before) = (parts.next()?.parse().ok()?, Hash::parse(parts.next()?)?);
+        let found = Self { count, head, first, before };
         found.encode().strip_suffix('\n').is_some_and(|whole| text.starts_with(whole)).then_some(found)
     }
 }
@@ -52,6 +57,7 @@ impl Checkpoints {
             })
         };
         let files = [open("checkpoint.0")?, open("checkpoint.1")?];
+        crate::sync_dir(dir)?;
         let read = |(_, file): &(PathBuf, File)| {
             let mut text = String::new();
             let mut file = file;
@@ -59,7 +65,7 @@ impl Checkpoints {
             Checkpoint::decode(&text)
         };
         let found = [read(&files[0]), read(&files[1])];
-        let newest = found.iter().flatten().max_by_key(|checkpoint| checkpoint.count).copied();
+        let newest = found.iter().flatten().max_by_key(|found| (found.count, found.first)).copied();
         // The older, or torn, one is overwritten next.
         let next = usize::from(found[0].is_some() && found[0] == newest);
         Ok((Self { files, next }, newest))
@@ -71,9 +77,9 @@ impl Checkpoints {
         let text = checkpoint.encode();
         let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_data());
         self.next = 1 - self.next;
-        written.map_err(|source| match source.kind() {
-            std::io::ErrorKind::StorageFull => StoreError::Full(path.clone()),
-            _ => StoreError::Io { what: "write", path: path.clone(), source },
+        written.map_err(|source| match crate::error::no_room(&source) {
+            true => StoreError::Full(path.clone()),
+            false => StoreError::Io { what: "write", path: path.clone(), source },
         })
     }
 }
@@ -88,7 +94,9 @@ mod tests {
         let (mut files, none) = Checkpoints::open(dir.path()).expect("opens");
         assert_eq!(none, None);
         for count in 1..=3 {
-            files.write(Checkpoint { count, head: Hash([count as u8; 32]) }).expect("written");
+            files
+                .write(Checkpoint { count, head: Hash([count as u8; 32]), ..Checkpoint::default() })
+                .expect("written");
         }
         let newest = |dir: &Path| Checkpoints::open(dir).expect("opens").1.map(|found| found.count);
         assert_eq!(newest(dir.path()), Some(3));
@@ -96,7 +104,7 @@ mod tests {
         std::fs::write(dir.path().join("checkpoint.0"), "3 00").expect("torn");
         assert_eq!(newest(dir.path()), Some(2));
         let (mut files, _) = Checkpoints::open(dir.path()).expect("opens");
-        files.write(Checkpoint { count: 4, head: Hash::default() }).expect("written");
+        files.write(Checkpoint { count: 4, ..Checkpoint::default() }).expect("written");
         assert_eq!(newest(dir.path()), Some(4));
     }
 }

@@ -1,7 +1,9 @@
 //! One database per day: small, opened when needed, removed as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,9 +13,12 @@ use crate::error::StoreError;
 
 /// Cache of one day's database.
 const CACHE_MIB: u64 = 16;
+/// Days that are open at a time: today, and those readers were last at.
+const OPEN: usize = 3;
+/// How often, and how long apart, a day is tried again whose last reader is just letting go of it.
+const AGAIN: (u32, Duration) = (100, Duration::from_millis(10));
 
 /// One day's rows by position, and positions by record id.
-#[derive(Clone)]
 pub(crate) struct Day {
     pub(crate) db: Db,
     pub(crate) rows: Tree,
@@ -23,8 +28,10 @@ pub(crate) struct Day {
 /// All days of a log.
 pub(crate) struct Days {
     dir: PathBuf,
-    /// Every day on disk; opened when first needed.
-    known: BTreeMap<Date, Option<Day>>,
+    /// Every day on disk, and who holds it open: a database can be open once in a process.
+    known: BTreeMap<Date, Weak<Day>>,
+    /// Those we hold open ourselves, the one used last at the end.
+    open: VecDeque<(Date, Arc<Day>)>,
 }
 
 /// The day an instant belongs to, in UTC.
@@ -34,18 +41,14 @@ pub(crate) fn day_of(at: Timestamp) -> Date {
 
 impl Days {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|source| StoreError::Io {
-            what: "create",
-            path: dir.into(),
-            source,
-        })?;
-        let io = |source| StoreError::Io { what: "list", path: dir.into(), source };
+        let io = |what| move |source| StoreError::Io { what, path: dir.into(), source };
+        std::fs::create_dir_all(dir).map_err(io("create"))?;
         let mut known = BTreeMap::new();
-        for entry in std::fs::read_dir(dir).map_err(io)? {
-            let name = entry.map_err(io)?.file_name();
-            known.extend(name.to_str().and_then(|name| Some((name.parse::<Date>().ok()?, None))));
+        for entry in std::fs::read_dir(dir).map_err(io("list"))? {
+            let name = entry.map_err(io("list"))?.file_name();
+            known.extend(name.to_str().and_then(|name| Some((name.parse::<Date>().ok()?, Weak::new()))));
         }
-        Ok(Self { dir: dir.into(), known })
+        Ok(Self { dir: dir.into(), known, open: VecDeque::new() })
     }
 
     /// Days on disk, oldest first.
@@ -53,24 +56,69 @@ impl Days {
         self.known.keys().copied().collect()
     }
 
+    /// A day's database, if there is such a day.
+    pub(crate) fn read(&mut self, date: Date) -> Result<Option<Arc<Day>>, StoreError> {
+        if self.known.contains_key(&date) { self.day(date).map(Some) } else { Ok(None) }
+    }
+
     /// A day's database, opened or created.
-    pub(crate) fn day(&mut self, date: Date) -> Result<Day, StoreError> {
-        if let Some(Some(day)) = self.known.get(&date) {
-            return Ok(day.clone());
+    pub(crate) fn day(&mut self, date: Date) -> Result<Arc<Day>, StoreError> {
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == date) {
+            let found = self.open.remove(at).expect("just found");
+            self.open.push_back(found);
+        } else {
+            let held = self.known.get(&date).and_then(Weak::upgrade);
+            let day = match held {
+                Some(day) => day,
+                None => Arc::new(self.database(date)?),
+            };
+            self.known.insert(date, Arc::downgrade(&day));
+            self.open.push_back((date, day));
         }
+        if self.open.len() > OPEN {
+            // The newest day is the writer's; it stays.
+            let newest = self.known.keys().next_back().copied();
+            let at = self.open.iter().position(|(date, _)| Some(*date) != newest).unwrap_or(0);
+            self.open.remove(at);
+        }
+        let (_, day) = self.open.back().expect("just put there");
+        Ok(Arc::clone(day))
+    }
+
+    fn database(&self, date: Date) -> Result<Day, StoreError> {
         let dir = self.dir.join(date.to_string());
-        let db = crate::database(&dir, CACHE_MIB)?;
+        let (new, mut tries) = (!self.known.contains_key(&date), 0);
+        let db = loop {
+            match crate::database(&dir, CACHE_MIB) {
+                Err(StoreError::Locked(_)) if !new && tries < AGAIN.0 => {
+                    tries += 1;
+                    std::thread::sleep(AGAIN.1);
+                }
+                other => break other?,
+            }
+        };
         let tree = |name| db.open_tree(name).map_err(|error| StoreError::at(&dir, error));
         let day = Day { rows: tree("rows")?, ids: tree("ids")?, db: db.clone() };
-        self.known.insert(date, Some(day.clone()));
+        if new {
+            day.db.flush().map_err(|error| StoreError::at(&dir, error))?;
+            crate::sync_dir(&dir)?;
+            crate::sync_dir(&self.dir)?;
+        }
         Ok(day)
     }
 
-    /// Removes days before `date`; gives those removed.
-    pub(crate) fn remove_before(&mut self, date: Date) -> Result<Vec<Date>, StoreError> {
+    /// Lets go of every database, so that they are read from disk again. False while a reader holds one.
+    pub(crate) fn close(&mut self) -> bool {
+        self.open.clear();
+        self.known.values().all(|held| held.strong_count() == 0)
+    }
+
+    /// Removes days before `date`; gives how many.
+    pub(crate) fn remove_before(&mut self, date: Date) -> Result<usize, StoreError> {
         let old: Vec<Date> = self.list().into_iter().filter(|day| *day < date).collect();
         for day in &old {
             self.known.remove(day);
+            self.open.retain(|(open, _)| open != day);
             let path = self.dir.join(day.to_string());
             std::fs::remove_dir_all(&path).map_err(|source| StoreError::Io {
                 what: "remove",
@@ -78,6 +126,6 @@ impl Days {
                 source,
             })?;
         }
-        Ok(old)
+        Ok(old.len())
     }
 }

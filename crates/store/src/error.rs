@@ -61,11 +61,23 @@ impl StoreError {
             sled::Error::Io(source) if source.kind() == std::io::ErrorKind::WouldBlock => {
                 Self::Locked(path.into())
             }
-            sled::Error::Io(source) if source.kind() == std::io::ErrorKind::StorageFull => {
-                Self::Full(path.into())
-            }
+            sled::Error::Io(source) if no_room(&source) => Self::Full(path.into()),
             sled::Error::Io(source) => Self::Io { what: "use", path: path.into(), source },
-            other => Self::Damaged(format!("{}: {other}", path.display())),
+            other => Self::Damaged(format!("{}: {}", path.display(), plain(&other))),
         }
+    }
+}
+
+/// The disk, the quota or the longest file allowed is full.
+pub(crate) fn no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// sled's sentence, without the backtrace it puts into some.
+pub(crate) fn plain(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { .. } => "bytes on disk do not fit their checksum".into(),
+        other => other.to_string(),
     }
 }

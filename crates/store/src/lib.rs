@@ -34,11 +34,31 @@ pub(crate) fn claim(dir: &Path) -> Result<(), StoreError> {
             Ok(found) => Err(StoreError::Newer { path: dir.to_owned(), found, ours: FORMAT }),
             Err(_) => Err(StoreError::Damaged(format!("{} does not hold a format number", file.display()))),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&file, format!("{FORMAT}\n")).map_err(|error| io("write", error))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => mark(dir, &file),
         Err(error) => Err(io("read", error)),
     }
+}
+
+/// Writes the format beside and renames it, so that it is whole or not there.
+fn mark(dir: &Path, file: &Path) -> Result<(), StoreError> {
+    let beside = dir.join("FORMAT.new");
+    let io = |source| StoreError::Io { what: "write", path: beside.clone(), source };
+    std::fs::write(&beside, format!("{FORMAT}\n")).map_err(io)?;
+    std::fs::File::open(&beside).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&beside, file).map_err(io)?;
+    sync_dir(dir)
+}
+
+/// A new file's or directory's name is on disk when its directory is synced, and not before.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|source| StoreError::Io { what: "sync", path: dir.into(), source })
+}
+
+/// Runs what reads a database that may be damaged: some damage makes sled panic where it should err.
+pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(StoreError::Damaged(format!("{} cannot be read", path.display()))))
 }
 
 /// Opens one sled database with an explicit cache; sled's own default is 1 GiB.
@@ -49,10 +69,5 @@ pub(crate) fn database(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreErro
         .mode(sled::Mode::HighThroughput)
         // We flush ourselves, before each acknowledgement.
         .flush_every_ms(None);
-    // Some damage makes sled panic where it should err; either way the caller hears of it.
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(error)) => Err(StoreError::at(dir, error)),
-        Err(_) => Err(StoreError::Damaged(format!("{} cannot be read at all", dir.display()))),
-    }
+    guarded(dir, || config.open().map_err(|error| StoreError::at(dir, error)))
 }

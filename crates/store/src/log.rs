@@ -1,5 +1,7 @@
 //! The record log: one writing thread, group commit, many readers.
 
+mod read;
+mod recover;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -8,14 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use outis_model::record::{Logged, Record, RecordId};
+use outis_model::record::{Logged, Record};
 use tokio::sync::{broadcast, oneshot};
 
-use crate::chain::{Hash, link, split};
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::days::{Days, day_of};
 use crate::error::StoreError;
-use crate::verify::{Broken, Verified, Walk};
 use writer::{Append, Writer};
 
 /// The longest record taken.
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) days: Mutex<Days>,
     pub(crate) tail: broadcast::Sender<Logged>,
     pub(crate) head: Mutex<Checkpoint>,
+    /// Whoever changes what is on disk holds this; taken before `days`.
+    pub(crate) checkpoints: Mutex<Checkpoints>,
 }
 
 /// The record log. Clones share it.
@@ -83,21 +85,22 @@ impl Log {
     pub fn open(dir: &Path, options: &Options) -> Result<Self, StoreError> {
         crate::claim(dir)?;
         let mut days = Days::open(&dir.join("log"))?;
-        let (checkpoints, acknowledged) = Checkpoints::open(dir)?;
-        let found = last(&mut days)?;
-        let acknowledged = acknowledged.unwrap_or_default();
-        let (head, damage) = compare(&mut days, found, acknowledged)?;
-        mend_ids(&mut days, acknowledged.count)?;
-        let head = if options.accept_loss && damage.is_some() { acknowledged } else { head };
+        let (mut checkpoints, acknowledged) = Checkpoints::open(dir)?;
+        let (head, damage) = crate::guarded(dir, || recover::recover(&mut days, acknowledged))?;
+        if acknowledged.is_none() && damage.is_none() {
+            // From now on a log without a checkpoint is one that lost it.
+            checkpoints.write(head)?;
+        }
         let damage = damage.filter(|_| !options.accept_loss);
         let shared = Arc::new(Shared {
             days: Mutex::new(days),
             tail: broadcast::channel(BEHIND).0,
             head: Mutex::new(head),
+            checkpoints: Mutex::new(checkpoints),
         });
         let writer = match damage {
             Some(_) => None,
-            None => Some(Arc::new(start(Writer::new(Arc::clone(&shared), checkpoints, head)))),
+            None => Some(Arc::new(start(Writer::new(Arc::clone(&shared)))?)),
         };
         Ok(Self { shared, writer, damage, path: dir.into() })
     }
@@ -146,112 +149,38 @@ impl Log {
         *lock(&self.shared.head)
     }
 
-    /// One record by its id.
+    /// Removes whole days before the one `at` belongs to; gives how many. The checkpoint says first
+    /// where the log begins from now on, so that a day somebody else removed is missed.
     ///
     /// # Errors
-    /// The disk said no, or the row is damaged.
-    pub fn get(&self, id: RecordId) -> Result<Option<Logged>, StoreError> {
-        let mut days = lock(&self.shared.days);
-        for date in days.list().into_iter().rev() {
-            let day = days.day(date)?;
-            let at = |error| StoreError::at(&self.path, error);
-            let Some(seq) = day.ids.get(id.to_bytes()).map_err(at)? else { continue };
-            let Some(row) = day.rows.get(&seq).map_err(at)? else { continue };
-            return decode(&seq, &row).map(Some);
-        }
-        Ok(None)
-    }
-
-    /// Records in order of position that `takes` lets pass: from a position on, else the newest.
-    ///
-    /// # Errors
-    /// The disk said no, or a row is damaged.
-    pub fn range(&self, query: &Query, takes: impl Fn(&Logged) -> bool) -> Result<Vec<Logged>, StoreError> {
-        let mut days = lock(&self.shared.days);
-        let mut found = Vec::new();
-        let mut dates = days.list();
-        if query.from.is_none() {
-            dates.reverse();
-        }
-        for date in dates {
-            if found.len() >= query.limit
-                || (query.from.is_none() && query.since.is_some_and(|at| date < day_of(at)))
-            {
-                break;
-            }
-            let day = days.day(date)?;
-            let rows: Box<dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>> = match query.from {
-                Some(from) => Box::new(day.rows.range(from.to_be_bytes()..)),
-                None => Box::new(day.rows.iter().rev()),
-            };
-            for row in rows {
-                let (seq, row) = row.map_err(|error| StoreError::at(&self.path, error))?;
-                let logged = decode(&seq, &row)?;
-                if query.since.is_none_or(|since| logged.record.time >= since) && takes(&logged) {
-                    found.push(logged);
-                    if found.len() >= query.limit {
-                        break;
-                    }
-                }
-            }
-        }
-        found.sort_unstable_by_key(|logged| logged.seq);
-        Ok(found)
-    }
-
-    /// The lines of an export, from a position on: position, hash and bytes of each record.
-    ///
-    /// # Errors
-    /// The disk said no, or a row is too short to be one.
-    pub fn export(&self, from: u64, limit: usize) -> Result<Vec<serde_json::Value>, StoreError> {
-        let mut days = lock(&self.shared.days);
-        let mut lines = Vec::new();
-        for date in days.list() {
-            let day = days.day(date)?;
-            for row in day.rows.range(from.to_be_bytes()..).take(limit.saturating_sub(lines.len())) {
-                let (seq, row) = row.map_err(|error| StoreError::at(&self.path, error))?;
-                let (seq, (hash, bytes)) = (position(&seq)?, split(&row).ok_or_else(|| short(&seq))?);
-                let text = String::from_utf8_lossy(bytes);
-                lines.push(serde_json::json!({"seq": seq, "hash": hash.to_string(), "record": text}));
-            }
-        }
-        Ok(lines)
-    }
-
-    /// Walks everything and recomputes every hash, up to the acknowledged head.
-    ///
-    /// # Errors
-    /// The first record that is changed, missing or out of order, or the disk said no.
-    pub fn verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
-        let mut days = lock(&self.shared.days);
-        let mut walk = Walk::default();
-        for date in days.list() {
-            let day = days.day(date)?;
-            for row in &day.rows {
-                let (seq, row) = row.map_err(|error| StoreError::at(&self.path, error))?;
-                let step =
-                    split(&row).ok_or_else(|| short(&seq)).map(|(hash, bytes)| (hash, bytes.to_vec()))?;
-                if let Err(broken) = walk.step(position(&seq)?, step.0, &step.1) {
-                    return Ok(Err(broken));
-                }
-            }
-        }
-        Ok(walk.finish(Some(self.head())))
-    }
-
-    /// Removes whole days before the one `at` belongs to; gives how many.
-    ///
-    /// # Errors
-    /// The disk said no.
+    /// Read-only, or the disk said no.
     pub fn expire(&self, at: Timestamp) -> Result<usize, StoreError> {
-        Ok(lock(&self.shared.days).remove_before(day_of(at))?.len())
+        if let Some(damage) = &self.damage {
+            return Err(StoreError::ReadOnly(damage.clone()));
+        }
+        let date = day_of(at);
+        let mut checkpoints = lock(&self.shared.checkpoints);
+        let mut days = lock(&self.shared.days);
+        if days.list().first().is_none_or(|oldest| *oldest >= date) {
+            return Ok(0);
+        }
+        let mut head = self.head();
+        (head.first, head.before) = recover::beginning(&mut days, date, head)?;
+        checkpoints.write(head)?;
+        *lock(&self.shared.head) = head;
+        days.remove_before(date)
     }
 }
 
-fn start(writer: Writer) -> Handle {
+fn start(writer: Writer) -> Result<Handle, StoreError> {
     let (sender, receiver) = sync_channel(WAITING);
     let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run(&receiver));
-    Handle { sender: Some(sender), thread: thread.ok() }
+    let thread = thread.map_err(|source| StoreError::Io {
+        what: "start the thread that writes",
+        path: "log".into(),
+        source,
+    })?;
+    Ok(Handle { sender: Some(sender), thread: Some(thread) })
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -267,106 +196,6 @@ fn encode(records: Vec<Record>) -> Result<Vec<(Record, Vec<u8>)>, StoreError> {
         }
     });
     encoded.collect()
-}
-
-fn short(seq: &[u8]) -> StoreError {
-    StoreError::Damaged(format!("the row at {seq:02x?} is too short"))
-}
-
-fn position(key: &[u8]) -> Result<u64, StoreError> {
-    key.try_into()
-        .map(u64::from_be_bytes)
-        .map_err(|_| StoreError::Damaged(format!("key {key:02x?} is no position")))
-}
-
-fn decode(key: &[u8], row: &[u8]) -> Result<Logged, StoreError> {
-    let seq = position(key)?;
-    let (_, bytes) = split(row).ok_or_else(|| short(key))?;
-    let record = serde_json::from_slice(bytes)
-        .map_err(|error| StoreError::Damaged(format!("record {seq} cannot be read: {error}")))?;
-    Ok(Logged { seq, record })
-}
-
-type Row = (u64, Hash, Vec<u8>);
-
-fn row_at(day: &crate::days::Day, seq: u64) -> Result<Option<Row>, StoreError> {
-    let row = day.rows.get(seq.to_be_bytes()).map_err(|error| StoreError::at(Path::new("log"), error))?;
-    let Some(row) = row else { return Ok(None) };
-    let (hash, bytes) = split(&row).ok_or_else(|| short(&seq.to_be_bytes()))?;
-    Ok(Some((seq, hash, bytes.to_vec())))
-}
-
-fn last(days: &mut Days) -> Result<Option<Row>, StoreError> {
-    for date in days.list().into_iter().rev() {
-        let day = days.day(date)?;
-        if let Some((key, _)) = day.rows.last().map_err(|error| StoreError::at(Path::new("log"), error))? {
-            return row_at(&day, position(&key)?);
-        }
-    }
-    Ok(None)
-}
-
-fn find(days: &mut Days, seq: u64) -> Result<Option<Row>, StoreError> {
-    for date in days.list().into_iter().rev() {
-        let day = days.day(date)?;
-        if let Some(row) = row_at(&day, seq)? {
-            return Ok(Some(row));
-        }
-    }
-    Ok(None)
-}
-
-/// Rows and ids are two trees, and only a flush makes both durable: a group that was cut short may have
-/// its rows without its ids. Such rows lie behind the checkpoint; their ids are written again.
-fn mend_ids(days: &mut Days, from: u64) -> Result<(), StoreError> {
-    let at = |error| StoreError::at(Path::new("log"), error);
-    for date in days.list() {
-        let day = days.day(date)?;
-        for row in day.rows.range(from.to_be_bytes()..) {
-            let (key, row) = row.map_err(at)?;
-            day.ids.insert(decode(&key, &row)?.record.id.to_bytes(), &key).map_err(at)?;
-        }
-    }
-    Ok(())
-}
-
-/// The head to go on from, and what is wrong with the log when it does not hold what was acknowledged.
-fn compare(
-    days: &mut Days,
-    found: Option<Row>,
-    acknowledged: Checkpoint,
-) -> Result<(Checkpoint, Option<String>), StoreError> {
-    let head = found
-        .as_ref()
-        .map_or(Checkpoint::default(), |(seq, hash, _)| Checkpoint { count: seq + 1, head: *hash });
-    if head.count < acknowledged.count {
-        // Retention may have removed everything; then only the checkpoint is left.
-        if head.count == 0 && days.list().is_empty() && acknowledged.count > 0 {
-            return Ok((acknowledged, None));
-        }
-        let text =
-            format!("records {} to {} were acknowledged and are gone", head.count, acknowledged.count - 1);
-        return Ok((head, Some(text)));
-    }
-    if acknowledged.count > 0 {
-        let at = acknowledged.count - 1;
-        let same = find(days, at)?.is_some_and(|(_, hash, _)| hash == acknowledged.head);
-        if !same {
-            return Ok((head, Some(format!("record {at} is not the one that was acknowledged"))));
-        }
-    }
-    // A group that was flushed while its checkpoint was not is whole, or was cut by recovery: its own
-    // chain tells.
-    if let Some((seq, hash, bytes)) = &found {
-        let previous = match seq.checked_sub(1) {
-            Some(before) => find(days, before)?.map(|(_, hash, _)| hash),
-            None => Some(Hash::default()),
-        };
-        if previous.is_some_and(|previous| link(previous, *seq, bytes) != *hash) {
-            return Ok((head, Some(format!("record {seq} does not follow from the one before it"))));
-        }
-    }
-    Ok((head, None))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Rows are keyed by their last sequence number. A row is a report, or the gap that dropped reports left:
 //! so the sequence is contiguous for the receiver, and every loss has its exact count.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -53,7 +54,7 @@ pub enum Entry {
         /// Its bytes.
         bytes: Vec<u8>,
     },
-    /// Reports that had to go.
+    /// Reports that had to go, for want of room: nothing else makes a gap.
     Gap {
         /// First sequence number.
         from: u64,
@@ -79,6 +80,8 @@ struct Inner {
     entries: usize,
     bytes: usize,
     lost: u64,
+    /// Reports in the order in which they would go.
+    order: BTreeSet<(Class, u64)>,
 }
 
 /// A spool. Clones share it.
@@ -98,13 +101,14 @@ impl Spool {
         crate::claim(dir)?;
         let db = crate::database(&dir.join("spool"), CACHE_MIB)?;
         let at = |error| StoreError::at(dir, error);
-        let mut inner = Inner { next: 0, entries: 0, bytes: 0, lost: 0, db };
+        let mut inner = Inner { next: 0, entries: 0, bytes: 0, lost: 0, order: BTreeSet::new(), db };
         for row in inner.db.iter() {
             let (_, value) = row.map_err(at)?;
             inner.entries += 1;
             inner.bytes += value.len();
-            if let Entry::Gap { from, to } = read(&value)? {
-                inner.lost += to - from + 1;
+            match read(&value)? {
+                Entry::Gap { from, to } => inner.lost += to - from + 1,
+                Entry::Report { seq, class, .. } => drop(inner.order.insert((class, seq))),
             }
         }
         let meta = inner.db.open_tree("meta").map_err(at)?;
@@ -120,7 +124,8 @@ impl Spool {
     /// Adds reports; their sequence numbers are final, and on disk, when this returns.
     ///
     /// # Errors
-    /// The disk said no: then nothing of this call is in the spool.
+    /// The disk said no: then nothing of this call is promised; pushing it again is right, since records
+    /// that arrive twice are kept once.
     pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
         let at = |error| StoreError::at(&self.path, error);
         let mut inner = lock(&self.inner);
@@ -133,6 +138,7 @@ impl Spool {
             batch.insert(&seq.to_be_bytes(), value);
         }
         inner.db.apply_batch(batch).map_err(at)?;
+        inner.order.extend((first..).zip(reports).map(|(seq, (class, _))| (*class, seq)));
         inner.next = first + reports.len() as u64;
         inner.entries += reports.len();
         inner.bytes += bytes;
@@ -176,7 +182,18 @@ impl Spool {
         for (key, value) in rows {
             inner.entries = inner.entries.saturating_sub(1);
             inner.bytes = inner.bytes.saturating_sub(value.len());
+            if let Entry::Report { seq, class, .. } = read(&value)? {
+                inner.order.remove(&(class, seq));
+            }
             batch.remove(key);
+        }
+        // A gap that grew while the acknowledgement was on its way: what it covers of that is known.
+        let behind = inner.db.get_gt(up_to.to_be_bytes()).map_err(at)?;
+        if let Some((key, value)) = behind
+            && let Entry::Gap { from, to } = read(&value)?
+            && from <= up_to
+        {
+            batch.insert(key, write(&Entry::Gap { from: up_to + 1, to }));
         }
         // An empty spool must not begin again at 0 after a restart: the receiver would take new
         // reports for old ones.
@@ -193,7 +210,7 @@ impl Spool {
         lock(&self.inner).next
     }
 
-    /// Rows and bytes that wait, and reports lost since the spool was made and not acknowledged.
+    /// Rows and bytes that wait, and reports lost: since the spool was opened, and in gaps it held then.
     #[must_use]
     pub fn depth(&self) -> (usize, usize, u64) {
         let inner = lock(&self.inner);
@@ -205,7 +222,7 @@ impl Inner {
     /// Drops the oldest report of the least class; its place is taken by a gap, joined with a gap before
     /// or behind it. False when only gaps are left.
     fn drop_one(&mut self) -> sled::Result<bool> {
-        let Some(victim) = self.victim()? else { return Ok(false) };
+        let Some((_, victim)) = self.order.pop_first() else { return Ok(false) };
         let mut gap = (victim, victim);
         let key = victim.to_be_bytes();
         let mut batch = sled::Batch::default();
@@ -234,22 +251,6 @@ impl Inner {
     fn forget(&mut self, value: &[u8]) {
         self.entries = self.entries.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(value.len());
-    }
-
-    fn victim(&self) -> sled::Result<Option<u64>> {
-        let mut least: Option<(Class, u64)> = None;
-        for row in self.db.iter() {
-            let (_, value) = row?;
-            if let Ok(Entry::Report { seq, class, .. }) = read(&value) {
-                if class == Class::Mergeable {
-                    return Ok(Some(seq));
-                }
-                if least.is_none_or(|(other, _)| class < other) {
-                    least = Some((class, seq));
-                }
-            }
-        }
-        Ok(least.map(|(_, seq)| seq))
     }
 }
 

@@ -41,6 +41,36 @@ impl State {
         Ok(found.map(|bytes| bytes.to_vec()))
     }
 
+    /// Keys that begin with `prefix`, in order, with their values.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn entries(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.db.scan_prefix(prefix).map(|row| {
+            let (key, value) = row.map_err(|error| StoreError::at(Path::new(prefix), error))?;
+            Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
+        });
+        rows.collect()
+    }
+
+    /// Copies everything into an empty directory, beside the copy of the log.
+    ///
+    /// # Errors
+    /// The target is not empty, or the disk said no.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let copy = Self::open(to)?;
+        if !copy.db.is_empty() {
+            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(StoreError::Io { what: "back up into", path: to.join("state"), source });
+        }
+        let at = |error| StoreError::at(to, error);
+        for (key, value) in self.entries("")? {
+            copy.db.insert(key, value).map_err(at)?;
+        }
+        copy.db.flush().map_err(at)?;
+        Ok(())
+    }
+
     /// Puts `new` in the place of `old` (`None`: absent). True when it was so, and is on disk.
     ///
     /// # Errors
@@ -55,7 +85,8 @@ impl State {
         Ok(true)
     }
 
-    /// Keys that change from now on.
+    /// Keys that change from now on. A watcher that is too slow is told how many it missed, and reads
+    /// `entries` again.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<String> {
         self.changes.subscribe()
@@ -75,6 +106,21 @@ mod tests {
         assert!(!state.swap("ca", None, Some(b"two")).expect("refused"));
         assert_eq!(state.get("ca").expect("read").as_deref(), Some(&b"one"[..]));
         assert_eq!(changes.try_recv().expect("told"), "ca");
+    }
+
+    #[test]
+    fn a_backup_is_a_store_with_the_same_entries() {
+        let (dir, to) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+        let state = State::open(dir.path()).expect("opens");
+        for key in ["ca/root", "ca/leaf", "version/7"] {
+            assert!(state.swap(key, None, Some(key.as_bytes())).expect("swapped"));
+        }
+        let keys: Vec<String> = state.entries("ca/").expect("read").into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["ca/leaf", "ca/root"]);
+        state.backup(to.path()).expect("copied");
+        assert!(matches!(state.backup(to.path()), Err(StoreError::Io { .. })), "not over another store");
+        let copy = State::open(to.path()).expect("opens");
+        assert_eq!(copy.entries("").expect("read"), state.entries("").expect("read"));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub enum Broken {
     /// Positions go back.
     #[error("record {0} is out of order")]
     Reordered(u64),
+    /// A record its own id does not lead to: it would be taken again when delivered again.
+    #[error("record {0} is not found by its id")]
+    Unindexed(u64),
     /// A line of an export is none.
     #[error("line {line} cannot be read: {why}")]
     Line {
@@ -51,35 +54,48 @@ pub(crate) struct Walk {
     first: Option<u64>,
     next: u64,
     head: Hash,
+    acknowledged: Option<Checkpoint>,
 }
 
 impl Walk {
+    /// A walk that has to begin and get where the checkpoint says. It may go on from there: records are
+    /// appended meanwhile.
+    pub(crate) fn to(acknowledged: Checkpoint) -> Self {
+        let Checkpoint { first, before, .. } = acknowledged;
+        Self { first: Some(first), next: first, head: before, acknowledged: Some(acknowledged) }
+    }
+
+    /// The position that has to come next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     pub(crate) fn step(&mut self, seq: u64, hash: Hash, bytes: &[u8]) -> Result<(), Broken> {
+        let mut trusted = false;
         match self.first {
-            // Where retention removed the beginning, the first record's own hash is taken on trust:
-            // whoever keeps an older export can check it.
-            None => self.first = Some(seq),
+            // Where an export begins later, its first record's own hash is taken on trust: whoever keeps
+            // an older export can check it.
+            None => (self.first, trusted) = (Some(seq), seq > 0),
             Some(_) if seq > self.next => return Err(Broken::Missing { from: self.next, to: seq - 1 }),
             Some(_) if seq < self.next => return Err(Broken::Reordered(seq)),
             Some(_) => {}
         }
-        let trusted = self.first == Some(seq) && seq > 0;
         if !trusted && link(self.head, seq, bytes) != hash {
             return Err(Broken::Changed(seq));
         }
         self.head = hash;
         self.next = seq + 1;
-        Ok(())
+        match self.acknowledged {
+            Some(goal) if goal.count == self.next && goal.head != hash => Err(Broken::Changed(seq)),
+            _ => Ok(()),
+        }
     }
 
-    pub(crate) fn finish(self, acknowledged: Option<Checkpoint>) -> Result<Verified, Broken> {
-        if let Some(acknowledged) = acknowledged {
-            if self.first.is_some() && self.next < acknowledged.count {
-                return Err(Broken::Missing { from: self.next, to: acknowledged.count - 1 });
-            }
-            if self.first.is_some() && self.next == acknowledged.count && self.head != acknowledged.head {
-                return Err(Broken::Changed(self.next - 1));
-            }
+    pub(crate) fn finish(self) -> Result<Verified, Broken> {
+        if let Some(goal) = self.acknowledged
+            && self.next < goal.count
+        {
+            return Err(Broken::Missing { from: self.next, to: goal.count - 1 });
         }
         let first = self.first.unwrap_or(0);
         Ok(Verified { first, count: self.next - first, head: self.head })
@@ -110,5 +126,5 @@ pub fn verify_export(reader: impl BufRead) -> Result<Verified, Broken> {
             .ok_or_else(|| unreadable("the hash is not 64 hexadecimal digits".into()))?;
         walk.step(line.seq, hash, line.record.as_bytes())?;
     }
-    walk.finish(None)
+    walk.finish()
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Shared, lock};
 use crate::chain::{link, row};
-use crate::checkpoint::{Checkpoint, Checkpoints};
+use crate::checkpoint::Checkpoint;
 use crate::days::{Day, day_of};
 use crate::error::StoreError;
 
@@ -24,9 +24,9 @@ pub(super) struct Append {
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    checkpoints: Checkpoints,
-    head: Checkpoint,
     today: Option<Date>,
+    /// The last group failed half-way: what sled holds in memory is not to be believed.
+    failed: bool,
 }
 
 /// What a group will change, before it is on disk.
@@ -40,8 +40,8 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, checkpoints: Checkpoints, head: Checkpoint) -> Self {
-        Self { shared, checkpoints, head, today: None }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, today: None, failed: false }
     }
 
     /// Until the last sender is gone.
@@ -49,7 +49,7 @@ impl Writer {
         while let Ok(first) = receiver.recv() {
             let mut calls = vec![first];
             calls.extend(receiver.try_iter().take(GROUP - 1));
-            let committed = self.commit(&calls);
+            let committed = self.again().and_then(|()| self.commit(&calls));
             match committed {
                 Ok(answers) => {
                     for (call, seqs) in calls.into_iter().zip(answers) {
@@ -57,12 +57,12 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    let text = error.to_string();
-                    let full = matches!(error, StoreError::Full(_));
+                    self.failed = true;
+                    tracing::error!(%error, calls = calls.len(), "The record log did not take a group");
                     for call in calls {
                         let again = match &error {
-                            StoreError::Full(path) if full => StoreError::Full(path.clone()),
-                            _ => StoreError::ReadOnly(text.clone()),
+                            StoreError::Full(path) => StoreError::Full(path.clone()),
+                            other => StoreError::ReadOnly(other.to_string()),
                         };
                         let _ = call.answer.send(Err(again));
                     }
@@ -71,10 +71,35 @@ impl Writer {
         }
     }
 
+    /// After a failure: lets go of the databases, reads them from disk and compares them with the
+    /// checkpoint, as at the start. So a disk that has room again needs no restart, and a record whose
+    /// id was taken in memory alone is not mistaken for one on disk.
+    fn again(&mut self) -> Result<(), StoreError> {
+        if !self.failed {
+            return Ok(());
+        }
+        let _checkpoints = lock(&self.shared.checkpoints);
+        let mut days = lock(&self.shared.days);
+        if !days.close() {
+            return Err(StoreError::ReadOnly("a reader holds a database that failed; ask again".into()));
+        }
+        let acknowledged = *lock(&self.shared.head);
+        let opened = crate::guarded(std::path::Path::new("log"), || {
+            super::recover::recover(&mut days, Some(acknowledged))
+        });
+        match opened? {
+            (_, Some(damage)) => return Err(StoreError::ReadOnly(damage)),
+            (head, None) => *lock(&self.shared.head) = head,
+        }
+        self.failed = false;
+        Ok(())
+    }
+
     fn commit(&mut self, calls: &[Append]) -> Result<Vec<Vec<u64>>, StoreError> {
-        let day = self.day(calls)?;
+        let shared = Arc::clone(&self.shared);
+        let mut checkpoints = lock(&shared.checkpoints);
         let mut group = Group::default();
-        let mut head = self.head;
+        let mut head = *lock(&shared.head);
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
             let mut seqs = Vec::with_capacity(call.records.len());
@@ -84,25 +109,27 @@ impl Writer {
             answers.push(seqs);
         }
         if !group.logged.is_empty() {
+            let day = self.day(calls)?;
             let at = |error| StoreError::at(std::path::Path::new("log"), error);
             day.rows.apply_batch(group.rows).map_err(at)?;
             day.ids.apply_batch(group.ids).map_err(at)?;
             day.db.flush().map_err(at)?;
-            self.checkpoints.write(head)?;
-            self.head = head;
-            *lock(&self.shared.head) = head;
+            checkpoints.write(head)?;
+            *lock(&shared.head) = head;
             for logged in group.logged {
                 // Nobody listening is no loss.
-                let _ = self.shared.tail.send(logged);
+                let _ = shared.tail.send(logged);
             }
         }
         Ok(answers)
     }
 
     /// The day of the newest record; never a day before the one written last, so that positions and
-    /// days keep the same order whatever the clocks say.
-    fn day(&mut self, calls: &[Append]) -> Result<Day, StoreError> {
+    /// days keep the same order whatever the clocks say, and never one that has not come: a node whose
+    /// clock is years ahead would take every later record there with it, out of retention's reach.
+    fn day(&mut self, calls: &[Append]) -> Result<Arc<Day>, StoreError> {
         let newest = calls.iter().flat_map(|call| &call.records).map(|(record, _)| day_of(record.time)).max();
+        let newest = newest.map(|newest| newest.min(day_of(jiff::Timestamp::now())));
         let mut days = lock(&self.shared.days);
         if self.today.is_none() {
             self.today = days.list().last().copied();
@@ -123,7 +150,7 @@ impl Writer {
         if let Some(seq) = group.fresh.get(&id) {
             return Ok(*seq);
         }
-        if let Some(seq) = self.known(id)? {
+        if let Some(seq) = self.known(record)? {
             return Ok(seq);
         }
         let seq = head.count;
@@ -132,20 +159,19 @@ impl Writer {
         group.ids.insert(&id, &seq.to_be_bytes());
         group.fresh.insert(id, seq);
         group.logged.push(Logged { seq, record: record.clone() });
-        *head = Checkpoint { count: seq + 1, head: hash };
+        *head = Checkpoint { count: seq + 1, head: hash, ..*head };
         Ok(seq)
     }
 
-    fn known(&self, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
+    /// The place of a record that was delivered before. It was filed on its own day or a later one (the
+    /// newest there was, or the first one that had come), so older days need not be opened.
+    fn known(&self, record: &Record) -> Result<Option<u64>, StoreError> {
         let mut days = lock(&self.shared.days);
-        for date in days.list().into_iter().rev() {
-            let found = days
-                .day(date)?
-                .ids
-                .get(id)
-                .map_err(|error| StoreError::at(std::path::Path::new("log"), error))?;
-            if let Some(seq) = found {
-                return super::position(&seq).map(Some);
+        let own = day_of(record.time).min(day_of(jiff::Timestamp::now()));
+        for date in days.list().into_iter().rev().take_while(|date| *date >= own) {
+            let found = days.day(date)?.ids.get(record.id.to_bytes());
+            if let Some(seq) = found.map_err(|error| StoreError::at(std::path::Path::new("log"), error))? {
+                return super::recover::position(&seq).map(Some);
             }
         }
         Ok(None)

@@ -56,6 +56,34 @@ fn the_least_class_goes_first_and_the_gap_is_exact() {
     assert_eq!(spool.depth().2, 2);
 }
 
+#[test]
+fn a_gap_that_grew_over_what_was_delivered_is_acknowledged_in_part() {
+    let (_dir, spool) = spool(3);
+    let push = |class, text: &str| spool.push(&[(class, text.into())]).expect("pushed");
+    for text in ["m0", "m1", "m2"] {
+        push(Class::Mergeable, text);
+    }
+    // The receiver has 0 to 1; meanwhile 0 to 2 had to go.
+    for text in ["d3", "d4"] {
+        push(Class::Detection, text);
+    }
+    assert_eq!(all(&spool)[0], Entry::Gap { from: 0, to: 2 });
+    spool.acknowledge(1).expect("acknowledged");
+    assert_eq!(all(&spool)[0], Entry::Gap { from: 2, to: 2 });
+    assert_eq!(covered(&all(&spool)), [2, 3, 4]);
+}
+
+#[test]
+fn a_full_spool_still_takes_reports_fast() {
+    let (_dir, spool) = spool(20_000);
+    let reports = vec![(Class::Detection, vec![1; 8]); 20_000];
+    spool.push(&reports).expect("pushed");
+    // 20,000 drops, one after another: hopeless if each looked through the whole spool.
+    spool.push(&reports).expect("pushed");
+    let (entries, _, lost) = spool.depth();
+    assert_eq!((entries, lost), (20_000, 20_001), "the one gap is a row, too");
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;

@@ -1,0 +1,83 @@
+//! A disk without room: the append says so, nothing acknowledged is lost, and when there is room again the
+//! same process goes on. The disk is a limit on the size of a file, set by a shell around this test.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use outis_model::alert::Priority;
+use outis_model::record::{Record, RecordId, Subject};
+use outis_model::{RecordKind, Timestamp};
+use outis_store::{Log, Options, StoreError};
+
+/// What the child finds its directory in.
+const WHERE: &str = "OUTIS_STORE_FULL";
+
+fn record(number: u64, time: Timestamp, size: usize) -> Record {
+    Record {
+        id: RecordId::new(time, u128::from(number)),
+        time,
+        kind: RecordKind::Admission,
+        actor: "jo".into(),
+        subject: Subject::default(),
+        summary: format!("record {number} {}", "x".repeat(size)),
+        verdict: None,
+        mode: None,
+        priority: Priority::Notice,
+        because: vec![],
+        fields: BTreeMap::new(),
+    }
+}
+
+/// The child, under a limit of 3 MiB a file.
+#[tokio::test]
+#[ignore = "started by the test below, with a limit on the size of files"]
+async fn fills_the_disk_and_goes_on() {
+    let dir = std::env::var(WHERE).expect("started by the test below");
+    let log = Log::open(Path::new(&dir), &Options::default()).expect("opens");
+    let time = Timestamp::from_second(1_728_000_000).expect("in range");
+    let one = |number| vec![record(number, time, 100_000)];
+    let (mut taken, mut refused) = (0, 0);
+    // Reading itself anew after a failure makes the log some room; so it is filled again, and the same
+    // record delivered again each time.
+    while refused < 20 {
+        match log.append(one(taken)).await {
+            Ok(seqs) => {
+                assert_eq!(seqs, [taken]);
+                taken += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Full(_)), "{error}");
+                refused += 1;
+            }
+        }
+        assert_eq!(log.head().count, taken, "what was not taken is not counted");
+        assert!(taken < 1000, "the limit was never met");
+    }
+    let raised = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string(), "--fsize=unlimited"])
+        .status()
+        .expect("prlimit of util-linux");
+    assert!(raised.success());
+    let seqs = log.append(one(taken)).await.expect("there is room again");
+    assert_eq!(seqs, [taken]);
+    let verified = log.check().expect("read").expect("whole");
+    assert_eq!(verified.count, taken + 1);
+    println!("went on after {taken} records");
+}
+
+#[test]
+fn a_full_disk_is_named_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let test = std::env::current_exe().expect("this test");
+    // The signal of the limit is ignored, so that the write fails instead.
+    let script = "trap '' XFSZ; ulimit -S -f 6144; exec \"$0\" --exact fills_the_disk_and_goes_on --ignored --nocapture";
+    let child =
+        Command::new("sh").args(["-c", script]).arg(&test).env(WHERE, dir.path()).output().expect("started");
+    let (said, errors) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success() && said.contains("went on after"), "{said}\n{errors}");
+    let log = Log::open(dir.path(), &Options::default()).expect("opens");
+    assert_eq!(log.damage(), None);
+    let verified = log.check().expect("read").expect("whole");
+    assert!(said.contains(&format!("went on after {} records", verified.count - 1)), "{said}");
+}
