@@ -44,7 +44,9 @@ pub enum IdentityError {
     #[error("cannot unseal the authority: wrong key, or the sealed bytes were changed")]
     Unseal,
     /// An authority of another trust domain.
-    #[error("the sealed authority vouches for {found}, this installation is {expected}; give it its own, or set the trust domain back")]
+    #[error(
+        "the sealed authority vouches for {found}, this installation is {expected}; give it its own, or set the trust domain back"
+    )]
     OtherDomain {
         /// In its root.
         found: SpiffeId,
