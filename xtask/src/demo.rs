@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::ledger::Ledger;
 use crate::places::root;
-use crate::tool::Tool;
 use crate::{cluster, ebpf, image, setup};
 
 /// How to tell it.
@@ -22,9 +21,6 @@ pub(crate) struct Demo {
     /// Tell it on this cluster instead of one made for it.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Take a part away first: agent, webhook or controller. The lines that depend on it must fail.
-    #[arg(long, value_name = "PART")]
-    without: Option<String>,
 }
 
 const NAME: &str = "demo";
@@ -47,18 +43,14 @@ fn prepare(demo: &Demo, ledger: &mut Ledger) -> Result<PathBuf> {
         ledger.step("setup", || setup::run(false))?;
     }
     ledger.step("kernel programs", ebpf::build)?;
-    let build = Tool::cargo().args(["build", "--package", "outis", "--package", "outis-e2e"]);
-    ledger.step("binaries", || build.show())?;
+    ledger.step("binaries", image::binaries)?;
     ledger.step("images", image::write)?;
     if let Some(kubeconfig) = &demo.kubeconfig {
         return Ok(kubeconfig.clone());
     }
     let options = cluster::Options { name: NAME.into(), nodes: 1, ..cluster::Options::default() };
     let kubeconfig = ledger.step("cluster up", || cluster::up(&options))?;
-    ledger.step("images on the node", || {
-        cluster::load(&image::outis(), NAME)?;
-        cluster::load(&image::shop(), NAME)
-    })?;
+    ledger.step("image on the node", || cluster::load(&image::shop(), NAME))?;
     Ok(kubeconfig)
 }
 
@@ -75,9 +67,6 @@ fn tell(demo: &Demo, kubeconfig: &PathBuf) -> Result<()> {
     }
     if demo.keep {
         story.arg("--keep");
-    }
-    if let Some(part) = &demo.without {
-        story.args(["--without", part]);
     }
     // Ctrl-C reaches the story first, which ends; then we clean up.
     let status = story.status().context("cannot run the story")?;

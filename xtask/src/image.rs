@@ -25,8 +25,14 @@ pub(crate) fn shop() -> PathBuf {
 
 /// Builds the binaries and writes both archives.
 pub(crate) fn run() -> Result<()> {
-    Tool::cargo().args(["build", "--package", "outis", "--package", "outis-e2e"]).show()?;
+    binaries()?;
     write()
+}
+
+/// Builds every binary. Always the whole workspace: cargo joins the features of what is built together, and
+/// another choice of crates would build half of the dependencies again.
+pub(crate) fn binaries() -> Result<()> {
+    Tool::cargo().args(["build", "--workspace", "--bins", "--quiet"]).show()
 }
 
 /// Writes both archives from the binaries that are there.
