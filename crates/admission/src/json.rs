@@ -9,7 +9,9 @@ pub(crate) fn to_rego(value: &Value) -> regorus::Value {
         Value::Bool(flag) => (*flag).into(),
         Value::String(text) => text.as_str().into(),
         Value::Array(items) => items.iter().map(to_rego).collect::<Vec<_>>().into(),
-        Value::Object(fields) => rego_object(fields.iter().map(|(key, value)| (key.as_str(), to_rego(value)))),
+        Value::Object(fields) => {
+            rego_object(fields.iter().map(|(key, value)| (key.as_str(), to_rego(value))))
+        }
         Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(int), _, _) => int.into(),
             (None, Some(int), _) => int.into(),

@@ -3,8 +3,8 @@
 
 mod cel;
 mod fault;
-mod judge;
 mod json;
+mod judge;
 mod matching;
 pub mod pod_security;
 mod policy;

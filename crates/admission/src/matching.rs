@@ -47,13 +47,15 @@ pub(crate) enum Matched {
 
 impl Matcher {
     pub(crate) fn new(rules: &Match) -> Result<Self, Refusal> {
-        let entry = |(group, kind): (&str, &str)| Kinds { api_groups: vec![group.into()], kinds: vec![kind.into()] };
+        let entry =
+            |(group, kind): (&str, &str)| Kinds { api_groups: vec![group.into()], kinds: vec![kind.into()] };
         let kinds = if rules.kinds.is_empty() { PODS.map(entry).to_vec() } else { rules.kinds.clone() };
         let operations = match rules.operations.as_slice() {
             [] => [Operation::Create, Operation::Update].into(),
             named => named.iter().map(|name| operation(*name)).collect(),
         };
-        let select = |part, selector: &Option<_>| selector.as_ref().map(|s| Selector::new(part, s)).transpose();
+        let select =
+            |part, selector: &Option<_>| selector.as_ref().map(|s| Selector::new(part, s)).transpose();
         Ok(Self {
             kinds,
             operations,
@@ -69,7 +71,8 @@ impl Matcher {
 
     /// The kinds by name; `None` when any kind may match.
     pub(crate) fn kind_names(&self) -> Option<BTreeSet<&str>> {
-        let names: BTreeSet<_> = self.kinds.iter().flat_map(|entry| &entry.kinds).map(String::as_str).collect();
+        let names: BTreeSet<_> =
+            self.kinds.iter().flat_map(|entry| &entry.kinds).map(String::as_str).collect();
         (!names.contains("*")).then_some(names)
     }
 
@@ -98,7 +101,8 @@ impl Matcher {
     /// A Namespace counts as part of itself; other cluster-scoped objects are in none, and fit.
     fn matches_namespace(&self, review: &Review) -> bool {
         let Some(namespace) = namespace(review) else { return true };
-        self.namespaces.as_ref().is_none_or(|globs| globs.is_match(namespace)) && !self.excluded.is_match(namespace)
+        self.namespaces.as_ref().is_none_or(|globs| globs.is_match(namespace))
+            && !self.excluded.is_match(namespace)
     }
 
     fn matches_labels(&self, review: &Review) -> bool {
@@ -117,7 +121,9 @@ impl Matcher {
             return Matched::Yes;
         }
         if review.namespace_object.is_null() {
-            return Matched::Unknown("the labels of the namespace are not known, and the policy selects by them");
+            return Matched::Unknown(
+                "the labels of the namespace are not known, and the policy selects by them",
+            );
         }
         verdict(selector.matches(labels(&review.namespace_object)))
     }
@@ -153,12 +159,14 @@ fn globs(part: &str, patterns: &[String]) -> Result<GlobSet, Refusal> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
         // Only `*` is special; namespaces hold no other character that globs give a meaning to.
-        let foreign = pattern.bytes().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'*')));
+        let foreign =
+            pattern.bytes().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'*')));
         if pattern.is_empty() || foreign {
             let text = format!("{pattern:?} can match no namespace; use letters, digits, `-` and `*`");
             return Err(Refusal::new(part, text));
         }
-        let glob = GlobBuilder::new(pattern).build().map_err(|error| Refusal::new(part, error.to_string()))?;
+        let glob =
+            GlobBuilder::new(pattern).build().map_err(|error| Refusal::new(part, error.to_string()))?;
         builder.add(glob);
     }
     builder.build().map_err(|error| Refusal::new(part, error.to_string()))

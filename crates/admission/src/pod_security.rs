@@ -7,8 +7,8 @@
 //! What is absent: the namespace labels and the exemptions of the plugin. Match rules say which pods a
 //! policy judges.
 
-mod checks;
 mod check;
+mod checks;
 mod pod;
 mod version;
 

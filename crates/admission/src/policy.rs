@@ -28,11 +28,16 @@ pub(crate) enum Engine {
 }
 
 impl Policy {
-    pub(crate) fn compile(name: PolicyName, generation: i64, spec: AdmissionPolicySpec) -> Result<Self, Refusal> {
+    pub(crate) fn compile(
+        name: PolicyName,
+        generation: i64,
+        spec: AdmissionPolicySpec,
+    ) -> Result<Self, Refusal> {
         let matcher = Matcher::new(&spec.matching)?;
         let engine = match (&spec.pod_security, &spec.rego, &spec.cel) {
             (Some(wanted), None, None) => Engine::PodSecurity(
-                Standard::new(wanted).map_err(|error| Refusal::new("podSecurity.version", error.to_string()))?,
+                Standard::new(wanted)
+                    .map_err(|error| Refusal::new("podSecurity.version", error.to_string()))?,
             ),
             (None, Some(wanted), None) => Engine::Rego(rego::Compiled::new(wanted)?),
             (None, None, Some(wanted)) => Engine::Cel(cel::Compiled::new(wanted)?),

@@ -18,7 +18,6 @@ impl<'a> Question<'a> {
         Self { review, rego: OnceCell::new(), cel: OnceCell::new() }
     }
 
-
     /// `input.review`.
     pub(crate) fn rego(&self) -> &regorus::Value {
         self.rego.get_or_init(|| rego::review(self.review))

@@ -40,7 +40,9 @@ pub fn rules(set: &PolicySet) -> BTreeSet<RegistrationRule> {
         for entry in policy.matcher.kinds() {
             let all = ["*".to_owned()];
             let groups = if entry.api_groups.is_empty() { &all[..] } else { &entry.api_groups };
-            for (group, kind) in groups.iter().flat_map(|group| entry.kinds.iter().map(move |kind| (group, kind))) {
+            for (group, kind) in
+                groups.iter().flat_map(|group| entry.kinds.iter().map(move |kind| (group, kind)))
+            {
                 let open = policy.failure_policy() == FailurePolicy::Ignore || kind != "*";
                 let scope = if open { Scope::Any } else { Scope::Namespaced };
                 let key = (policy.failure_policy(), group.clone(), kind.clone(), scope);

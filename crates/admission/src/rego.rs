@@ -46,14 +46,19 @@ impl Compiled {
     pub(crate) fn new(wanted: &Rego) -> Result<Self, Refusal> {
         let v0 = wanted.version == RegoVersion::V0;
         let main = Text { part: "rego.source".into(), text: wanted.source.clone() };
-        let lib = |(index, text): (usize, &String)| Text { part: format!("rego.libs[{index}]"), text: text.clone() };
+        let lib = |(index, text): (usize, &String)| Text {
+            part: format!("rego.libs[{index}]"),
+            text: text.clone(),
+        };
         let texts: Vec<_> = std::iter::once(main).chain(wanted.libs.iter().enumerate().map(lib)).collect();
-        let texts = texts.into_iter().map(|text| mend::statements(text, v0)).collect::<Result<Vec<_>, _>>()?;
+        let texts =
+            texts.into_iter().map(|text| mend::statements(text, v0)).collect::<Result<Vec<_>, _>>()?;
         let modules = texts.iter().map(|text| parse(text, v0)).collect::<Result<Vec<_>, _>>()?;
         let entry = gate::check(&texts, &modules)?;
         // Compiled once as written, so that faults carry the author's lines and columns.
         program(&texts, v0, &entry)?;
-        let mut mended = texts.iter().zip(&modules).map(|(text, module)| mend::calls(text, module)).collect::<Vec<_>>();
+        let mut mended =
+            texts.iter().zip(&modules).map(|(text, module)| mend::calls(text, module)).collect::<Vec<_>>();
         mended.push(mend::library(v0));
         program(&mended, v0, &entry)?;
         let parameters = serde_json::Value::Object(wanted.parameters.clone().into_iter().collect());
@@ -82,7 +87,9 @@ fn program(texts: &[Text], v0: bool, entry: &str) -> Result<Arc<Program>, Refusa
     let general = |error: String| located("rego.source", &error);
     let policy = engine.compile_with_entrypoint(&entry.into()).map_err(|error| general(error.to_string()))?;
     Compiler::compile_from_policy(&policy, &[entry]).map_err(|fault| match &fault.span {
-        Some(span) => Refusal::new(span.source.file().clone(), fault.error.to_string()).at(span.line, span.col),
+        Some(span) => {
+            Refusal::new(span.source.file().clone(), fault.error.to_string()).at(span.line, span.col)
+        }
         None => general(fault.to_string()),
     })
 }
@@ -128,7 +135,9 @@ impl Machine {
             Ok(Value::Undefined) => Vec::new(),
             Ok(Value::Set(found)) => found.iter().map(said).collect(),
             Ok(Value::Array(found)) => found.iter().map(said).collect(),
-            Ok(_) => vec![unknown("`violation` is not a set; define it as `violation contains {\"msg\": ...}`")],
+            Ok(_) => {
+                vec![unknown("`violation` is not a set; define it as `violation contains {\"msg\": ...}`")]
+            }
             Err(VmError::InstructionLimitExceeded { limit, .. }) => {
                 vec![unknown(format!("the policy needs more than {limit} instructions for this object"))]
             }
@@ -144,7 +153,8 @@ fn said(element: &Value) -> (Verdict, Reason) {
         let object = value.as_object().ok()?;
         object.get(&Value::from(name)).cloned()
     };
-    let text = |value: Option<Value>| value.and_then(|value| value.as_string().map(|text| text.to_string()).ok());
+    let text =
+        |value: Option<Value>| value.and_then(|value| value.as_string().map(|text| text.to_string()).ok());
     let Some(message) = text(field(element, "msg")) else {
         return unknown("an element of `violation` has no text `msg`, so nobody can say what it is about");
     };
@@ -161,7 +171,11 @@ fn said(element: &Value) -> (Verdict, Reason) {
 pub(crate) fn review(review: &Review) -> Value {
     let object = to_rego(&review.object);
     let former = to_rego(&review.old_object);
-    let object = if review.operation == Operation::Delete && review.object.is_null() { former.clone() } else { object };
+    let object = if review.operation == Operation::Delete && review.object.is_null() {
+        former.clone()
+    } else {
+        object
+    };
     let kind = &review.kind;
     let resource = &review.resource;
     let user = serde_json::to_value(&review.user).unwrap_or_default();
@@ -171,7 +185,14 @@ pub(crate) fn review(review: &Review) -> Value {
     let fields = [
         ("uid", review.uid.as_str().into()),
         ("kind", texts([("group", &kind.group), ("version", &kind.version), ("kind", &kind.kind)])),
-        ("resource", texts([("group", &resource.group), ("version", &resource.version), ("resource", &resource.resource)])),
+        (
+            "resource",
+            texts([
+                ("group", &resource.group),
+                ("version", &resource.version),
+                ("resource", &resource.resource),
+            ]),
+        ),
         ("subResource", review.sub_resource.as_str().into()),
         ("name", review.name.as_str().into()),
         ("operation", review.operation.to_string().into()),

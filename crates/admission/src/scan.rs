@@ -102,7 +102,10 @@ fn split(text: &str) -> Vec<(usize, String)> {
                 documents.last_mut().into_iter().for_each(|(_, text)| text.push('\n'));
             }
         } else if let Some((start, document)) = documents.last_mut() {
-            let blank = line.trim().is_empty() || line.trim_start().starts_with('#') || line == "..." || line.starts_with('%');
+            let blank = line.trim().is_empty()
+                || line.trim_start().starts_with('#')
+                || line == "..."
+                || line.starts_with('%');
             if document.is_empty() && blank {
                 *start = index + 2;
                 continue;
@@ -181,7 +184,11 @@ pub fn offline_review(object: &Value) -> Result<Review, ScanError> {
     let kind = GroupVersionKind { group: group.into(), version: version.into(), kind: kind.into() };
     Ok(Review {
         uid: String::new(),
-        resource: GroupVersionResource { group: group.into(), version: version.into(), resource: String::new() },
+        resource: GroupVersionResource {
+            group: group.into(),
+            version: version.into(),
+            resource: String::new(),
+        },
         sub_resource: String::new(),
         name: text("/metadata/name").unwrap_or_default().into(),
         namespace: if kind.kind == "Namespace" { String::new() } else { namespace.into() },

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use outis_api::AdmissionPolicySpec;
-use outis_model::review::{Operation, Review};
 use outis_model::PolicyName;
+use outis_model::review::{Operation, Review};
 
 use crate::fault::{Fault, Refusal};
 use crate::matching::Matcher;
@@ -39,12 +39,15 @@ impl PolicySet {
         let mut faults = Vec::new();
         for (name, generation, spec) in policies {
             if ready.contains_key(&name) {
-                let refusal = Refusal::new("metadata.name", "two policies have this name; the first one judges");
+                let refusal =
+                    Refusal::new("metadata.name", "two policies have this name; the first one judges");
                 faults.push(refusal.of(name, generation, false));
                 continue;
             }
             let former = old.get(&name);
-            if let Some(former) = former.filter(|former| former.spec == spec && former.generation == generation) {
+            if let Some(former) =
+                former.filter(|former| former.spec == spec && former.generation == generation)
+            {
                 ready.insert(name, Arc::clone(former));
                 continue;
             }

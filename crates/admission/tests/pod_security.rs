@@ -1,6 +1,8 @@
 //! The upstream fixtures of the Pod Security Standards, and what they do not reach: older versions,
 //! templates, paths.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads fixtures; the engine reads nothing")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,9 +24,10 @@ fn conformance() -> PathBuf {
 }
 
 fn judge(level: &str, version: &str) -> Judge {
-    let spec: AdmissionPolicySpec =
-        serde_json::from_value(json!({"mode": "enforce", "podSecurity": {"level": level, "version": version}}))
-            .expect("a specification");
+    let spec: AdmissionPolicySpec = serde_json::from_value(
+        json!({"mode": "enforce", "podSecurity": {"level": level, "version": version}}),
+    )
+    .expect("a specification");
     let (set, faults) = PolicySet::compile([("pods".parse().expect("a name"), 1, spec)]);
     assert_eq!(faults, []);
     Judge::new(&Arc::new(set))
@@ -63,7 +66,9 @@ fn every_upstream_fixture_gets_its_verdict() {
     let mut run = 0;
     for level in ["baseline", "restricted"] {
         for outcome in ["pass", "fail"] {
-            let Ok(folder) = std::fs::read_dir(root.join(level).join("v1.37").join(outcome)) else { continue };
+            let Ok(folder) = std::fs::read_dir(root.join(level).join("v1.37").join(outcome)) else {
+                continue;
+            };
             for file in folder {
                 let file = file.expect("an entry").path();
                 let bytes = std::fs::read(&file).expect("a readable fixture");
@@ -106,7 +111,9 @@ fn succeeds(level: &str, id: &str, failed: &str) -> bool {
 #[test]
 fn each_version_has_its_own_checks() {
     let sysctl = |name: &str| {
-        pod(json!({"containers": [{"name": "a"}], "securityContext": {"sysctls": [{"name": name, "value": "1"}]}}))
+        pod(
+            json!({"containers": [{"name": "a"}], "securityContext": {"sysctls": [{"name": name, "value": "1"}]}}),
+        )
     };
     for (name, since) in [
         ("net.ipv4.tcp_syncookies", 0),
@@ -117,23 +124,33 @@ fn each_version_has_its_own_checks() {
     ] {
         for minor in 0..=38 {
             let expected: &[&str] = if minor >= since { &[] } else { &["sysctls"] };
-            assert_eq!(checks("baseline", &format!("v1.{minor}"), &sysctl(name)), expected, "{name} at v1.{minor}");
+            assert_eq!(
+                checks("baseline", &format!("v1.{minor}"), &sysctl(name)),
+                expected,
+                "{name} at v1.{minor}"
+            );
         }
     }
-    let probe = pod(json!({"containers": [{"name": "a", "livenessProbe": {"httpGet": {"port": 1, "host": "x"}}}]}));
+    let probe =
+        pod(json!({"containers": [{"name": "a", "livenessProbe": {"httpGet": {"port": 1, "host": "x"}}}]}));
     assert!(checks("baseline", "v1.33", &probe).is_empty());
     assert_eq!(checks("baseline", "v1.34", &probe), ["hostProbesAndHostLifecycle"]);
-    let engine = pod(json!({"containers": [{"name": "a", "securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}}]}));
+    let engine = pod(
+        json!({"containers": [{"name": "a", "securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}}]}),
+    );
     assert_eq!(checks("baseline", "v1.30", &engine), ["seLinuxOptions"]);
     assert!(checks("baseline", "v1.31", &engine).is_empty());
 }
 
 #[test]
 fn before_v1_19_seccomp_is_read_from_annotations() {
-    let mut object = pod(json!({"containers": [{"name": "a", "securityContext": {"seccompProfile": {"type": "Unconfined"}}}]}));
+    let mut object = pod(
+        json!({"containers": [{"name": "a", "securityContext": {"seccompProfile": {"type": "Unconfined"}}}]}),
+    );
     assert!(checks("baseline", "v1.18", &object).is_empty());
     assert_eq!(checks("baseline", "v1.19", &object), ["seccompProfile_baseline"]);
-    object["metadata"]["annotations"] = json!({"container.seccomp.security.alpha.kubernetes.io/a": "unconfined"});
+    object["metadata"]["annotations"] =
+        json!({"container.seccomp.security.alpha.kubernetes.io/a": "unconfined"});
     assert_eq!(
         check("baseline", "v1.18", &object),
         [(
@@ -148,10 +165,13 @@ fn restricted_grew_from_version_to_version() {
     let bare = pod(json!({"containers": [{"name": "a"}]}));
     assert_eq!(checks("restricted", "v1.7", &bare), ["runAsNonRoot"]);
     assert_eq!(checks("restricted", "v1.8", &bare), ["allowPrivilegeEscalation", "runAsNonRoot"]);
-    let newest = ["allowPrivilegeEscalation", "capabilities_restricted", "runAsNonRoot", "seccompProfile_restricted"];
+    let newest =
+        ["allowPrivilegeEscalation", "capabilities_restricted", "runAsNonRoot", "seccompProfile_restricted"];
     assert_eq!(checks("restricted", "v1.22", &bare), newest);
     assert_eq!(checks("restricted", "latest", &bare), newest);
-    let mut windows = pod(json!({"containers": [{"name": "a"}], "os": {"name": "windows"}, "securityContext": {"runAsNonRoot": true}}));
+    let mut windows = pod(
+        json!({"containers": [{"name": "a"}], "os": {"name": "windows"}, "securityContext": {"runAsNonRoot": true}}),
+    );
     assert_eq!(checks("restricted", "v1.24", &windows).len(), 3);
     assert!(checks("restricted", "v1.25", &windows).is_empty());
     windows["spec"]["hostUsers"] = json!(false);
@@ -171,19 +191,34 @@ fn places_are_paths_in_the_object_that_was_written() {
         [
             ("hostPorts".to_owned(), format!("{prefix}spec.initContainers[0].ports[1].hostPort")),
             ("privileged".to_owned(), format!("{prefix}spec.containers[1].securityContext.privileged")),
-            ("procMount".to_owned(), format!("{prefix}spec.ephemeralContainers[0].securityContext.procMount")),
+            (
+                "procMount".to_owned(),
+                format!("{prefix}spec.ephemeralContainers[0].securityContext.procMount"),
+            ),
         ]
     };
     assert_eq!(check("baseline", "latest", &pod(spec.clone())), places(""));
     let template = json!({"spec": spec});
     let workload = |api: &str, kind: &str, spec: Value| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "w"}, "spec": spec});
     let inner = json!({"template": template});
-    for (api, kind) in [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("apps/v1", "ReplicaSet"), ("batch/v1", "Job"), ("v1", "ReplicationController")] {
-        assert_eq!(check("baseline", "latest", &workload(api, kind, inner.clone())), places("spec.template."), "{kind}");
+    for (api, kind) in [
+        ("apps/v1", "Deployment"),
+        ("apps/v1", "StatefulSet"),
+        ("apps/v1", "DaemonSet"),
+        ("apps/v1", "ReplicaSet"),
+        ("batch/v1", "Job"),
+        ("v1", "ReplicationController"),
+    ] {
+        assert_eq!(
+            check("baseline", "latest", &workload(api, kind, inner.clone())),
+            places("spec.template."),
+            "{kind}"
+        );
     }
     let cron = workload("batch/v1", "CronJob", json!({"jobTemplate": {"spec": inner}}));
     assert_eq!(check("baseline", "latest", &cron), places("spec.jobTemplate.spec.template."));
-    let bare = json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "w"}, "template": template});
+    let bare =
+        json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "w"}, "template": template});
     assert_eq!(check("baseline", "latest", &bare), places("template."));
 }
 
@@ -214,7 +249,10 @@ fn an_update_that_leaves_the_pod_alone_is_not_judged_again() {
     let mut changed = object;
     changed["spec"]["hostPID"] = json!(true);
     review.object = Arc::new(changed);
-    let text = reasons(&mut judge("baseline", "latest"), &review).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = reasons(&mut judge("baseline", "latest"), &review)
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
     assert_eq!(
         text,
         [

@@ -70,7 +70,10 @@ fn template(kind: &GroupVersionKind, object: &Value) -> Option<&'static str> {
         | ("batch", "Job") => Some("spec.template."),
         ("batch", "CronJob") => Some("spec.jobTemplate.spec.template."),
         // Kinds of others that follow the custom: judged when it looks like a pod template.
-        _ => object.pointer("/spec/template/spec/containers").is_some_and(Value::is_array).then_some("spec.template."),
+        _ => object
+            .pointer("/spec/template/spec/containers")
+            .is_some_and(Value::is_array)
+            .then_some("spec.template."),
     }
 }
 

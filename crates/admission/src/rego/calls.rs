@@ -59,7 +59,12 @@ pub(super) fn circle(calls: &Calls) -> Option<String> {
     calls.keys().find_map(|rule| visit(rule, calls, &mut Vec::new(), &mut done))
 }
 
-fn visit<'a>(rule: &'a Rule, calls: &'a Calls, path: &mut Vec<&'a Rule>, done: &mut BTreeSet<&'a Rule>) -> Option<String> {
+fn visit<'a>(
+    rule: &'a Rule,
+    calls: &'a Calls,
+    path: &mut Vec<&'a Rule>,
+    done: &mut BTreeSet<&'a Rule>,
+) -> Option<String> {
     if path.contains(&rule) {
         return Some(format!("`{}`", rule.join(".")));
     }

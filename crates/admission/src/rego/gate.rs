@@ -36,14 +36,26 @@ pub(super) fn check(texts: &[Text], modules: &[Module]) -> Result<String, Refusa
                 return Err(refuse(text, &module.package.span, sentence));
             }
             if package.first().is_some_and(|first| first == "lib") {
-                return Err(refuse(text, &module.package.span, "packages under `lib` are for libraries; choose another"));
+                return Err(refuse(
+                    text,
+                    &module.package.span,
+                    "packages under `lib` are for libraries; choose another",
+                ));
             }
             entry = Some(format!("data.{}.violation", package.join(".")));
         } else if package.first().is_none_or(|first| first != "lib") || package.len() < 2 {
-            return Err(refuse(text, &module.package.span, "a library's package must be under `lib`, such as `package lib.images`"));
+            return Err(refuse(
+                text,
+                &module.package.span,
+                "a library's package must be under `lib`, such as `package lib.images`",
+            ));
         }
         if package.iter().any(|name| name == super::mend::LIBRARY) {
-            return Err(refuse(text, &module.package.span, "this package name is taken by the policy engine; choose another"));
+            return Err(refuse(
+                text,
+                &module.package.span,
+                "this package name is taken by the policy engine; choose another",
+            ));
         }
         rules.extend(own.into_iter().map(|rule| [package.clone(), vec![rule]].concat()));
     }
@@ -53,7 +65,10 @@ pub(super) fn check(texts: &[Text], modules: &[Module]) -> Result<String, Refusa
         calls::collect(module, &aliases, &rules, &mut calls);
     }
     if let Some(circle) = calls::circle(&calls) {
-        return Err(Refusal::new("rego.source", format!("{circle} depends on itself; rules must not be recursive")));
+        return Err(Refusal::new(
+            "rego.source",
+            format!("{circle} depends on itself; rules must not be recursive"),
+        ));
     }
     entry.ok_or_else(|| Refusal::new("rego.source", "there is no module"))
 }
@@ -69,7 +84,10 @@ fn rule_names(module: &Module) -> BTreeSet<String> {
 /// The name of a rule within its package.
 pub(super) fn rule_name(rule: &Rule) -> Option<String> {
     let refr = match rule {
-        Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }
+        Rule::Spec {
+            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },
+            ..
+        }
         | Rule::Default { refr, .. } => refr,
     };
     names(refr).and_then(|names| names.into_iter().next())
@@ -88,7 +106,10 @@ fn references(
         match path.first().map(String::as_str) {
             Some("future" | "rego") => continue,
             Some("data" | "input") => gate.path(&path, &import.span),
-            _ => gate.refuse(&import.span, format!("`import {}` is neither of `input` nor of `data.lib`", path.join("."))),
+            _ => gate.refuse(
+                &import.span,
+                format!("`import {}` is neither of `input` nor of `data.lib`", path.join(".")),
+            ),
         }
         alias.map(|alias| gate.aliases.insert(alias, path));
     }
@@ -113,14 +134,17 @@ impl Gate<'_> {
         let [root, rest @ ..] = path else { return };
         let Some(first) = rest.first() else { return };
         if root == "input" && !INPUT.contains(&first.as_str()) {
-            let text = format!("`input.{first}` is never there; the request is `input.review`, parameters are `input.parameters`");
+            let text = format!(
+                "`input.{first}` is never there; the request is `input.review`, parameters are `input.parameters`"
+            );
             return self.refuse(span, text);
         }
         if root != "data" {
             return;
         }
         if first == "inventory" {
-            return self.refuse(span, "`data.inventory` is not available: policies judge the request alone".into());
+            return self
+                .refuse(span, "`data.inventory` is not available: policies judge the request alone".into());
         }
         let shared = |rule: &Vec<String>| rule.iter().zip(rest).all(|(a, b)| a == b);
         if !self.rules.iter().any(shared) {
@@ -134,7 +158,10 @@ impl Visitor for Gate<'_> {
         if let Expr::Call { fcn, span, .. } = expression {
             let name = fcn.span().text();
             if let Some((_, why)) = IMPURE.iter().find(|(builtin, _)| *builtin == name) {
-                self.refuse(span, format!("`{name}` {why}; a verdict depends on the request and its parameters alone"));
+                self.refuse(
+                    span,
+                    format!("`{name}` {why}; a verdict depends on the request and its parameters alone"),
+                );
             }
         }
         if !matches!(expression, Expr::RefDot { .. } | Expr::RefBrack { .. }) {

@@ -114,7 +114,9 @@ impl Bodies<'_> {
         let between = self.source.get(start..expression.span().start as usize).unwrap_or_default();
         let arguments: Vec<_> = match expression {
             Expr::Call { params, .. } => params.iter().collect(),
-            Expr::Membership { key, value, collection, .. } => key.iter().chain([value, collection]).collect(),
+            Expr::Membership { key, value, collection, .. } => {
+                key.iter().chain([value, collection]).collect()
+            }
             Expr::BoolExpr { lhs, rhs, .. } if between.contains('(') => vec![lhs, rhs],
             _ => return,
         };
@@ -145,9 +147,15 @@ impl Bodies<'_> {
 fn may_be_undefined(argument: &Expr) -> bool {
     match argument {
         Expr::Var { span, .. } => span.text() != "_",
-        Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().any(|item| may_be_undefined(item)),
+        Expr::Array { items, .. } | Expr::Set { items, .. } => {
+            items.iter().any(|item| may_be_undefined(item))
+        }
         Expr::Object { fields, .. } => fields.iter().any(|(_, _, value)| may_be_undefined(value)),
-        Expr::RefDot { .. } | Expr::RefBrack { .. } | Expr::Call { .. } | Expr::ArithExpr { .. } | Expr::BinExpr { .. } => true,
+        Expr::RefDot { .. }
+        | Expr::RefBrack { .. }
+        | Expr::Call { .. }
+        | Expr::ArithExpr { .. }
+        | Expr::BinExpr { .. } => true,
         _ => false,
     }
 }
@@ -171,7 +179,8 @@ impl Visitor for Printed {
 
 /// Whether the format is constant, all its verbs take any value, and there is one argument for each.
 fn never_fails(format: &Expr, arguments: &Expr) -> bool {
-    let (Expr::String { value, .. } | Expr::RawString { value, .. }, Expr::Array { items, .. }) = (format, arguments)
+    let (Expr::String { value, .. } | Expr::RawString { value, .. }, Expr::Array { items, .. }) =
+        (format, arguments)
     else {
         return false;
     };

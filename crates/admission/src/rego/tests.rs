@@ -3,8 +3,10 @@ use serde_json::json;
 
 fn rego(v0: bool, source: &str, libs: &[&str]) -> Rego {
     let version = if v0 { "v0" } else { "v1" };
-    serde_json::from_value(json!({"source": source, "libs": libs, "version": version, "parameters": {"limit": 2}}))
-        .expect("a specification")
+    serde_json::from_value(
+        json!({"source": source, "libs": libs, "version": version, "parameters": {"limit": 2}}),
+    )
+    .expect("a specification")
 }
 
 fn refused(v0: bool, source: &str, libs: &[&str]) -> Refusal {
@@ -12,7 +14,8 @@ fn refused(v0: bool, source: &str, libs: &[&str]) -> Refusal {
 }
 
 fn texts(v0: bool, source: &str, libs: &[&str], object: serde_json::Value) -> Vec<String> {
-    let compiled = Compiled::new(&rego(v0, source, libs)).unwrap_or_else(|fault| panic!("{source}: {fault:?}"));
+    let compiled =
+        Compiled::new(&rego(v0, source, libs)).unwrap_or_else(|fault| panic!("{source}: {fault:?}"));
     let mut machine = Machine::new(&compiled).expect("it compiled before");
     let review = to_rego(&json!({"object": object}));
     let first = machine.judge(&review, 100_000);
@@ -48,8 +51,14 @@ fn libraries_are_found_and_misspelt_names_in_them_refused() {
     assert!(texts(false, source, &[lib], json!({"image": "a:1"})).is_empty());
     let misspelt = source.replace("not images.tagged(input.review.object.image)", "images.knwon[_] == \"a\"");
     assert!(refused(false, &misspelt, &[lib]).sentence.contains("names no rule"));
-    assert!(refused(false, source, &["package images\ntagged(i) if i"]).sentence.contains("must be under `lib`"));
-    assert!(refused(false, &source.replace("package p", "package lib.p"), &[lib]).sentence.contains("for libraries"));
+    assert!(
+        refused(false, source, &["package images\ntagged(i) if i"]).sentence.contains("must be under `lib`")
+    );
+    assert!(
+        refused(false, &source.replace("package p", "package lib.p"), &[lib])
+            .sentence
+            .contains("for libraries")
+    );
 }
 
 #[test]
@@ -100,13 +109,21 @@ fn references_that_can_only_be_undefined_are_refused() {
 #[test]
 fn a_syntax_error_is_named_with_line_and_column() {
     let refusal = refused(false, "package p\n\nviolation contains {\"msg\": } if true", &[]);
-    assert_eq!((refusal.part.as_str(), refusal.at.map(|(line, _)| line)), ("rego.source", Some(3)), "{refusal:?}");
+    assert_eq!(
+        (refusal.part.as_str(), refusal.at.map(|(line, _)| line)),
+        ("rego.source", Some(3)),
+        "{refusal:?}"
+    );
 }
 
 #[test]
 fn statements_over_two_lines_are_not_joined_to_a_call() {
     check("input.review.object.a\n(1 + 2) >= 3\nmsg := \"two\"", json!({"a": 1}), &["deny: two"]);
-    check("x := input.review.object.a # why\n[1, 2][_] == x\nmsg := \"two\"", json!({"a": 1}), &["deny: two"]);
+    check(
+        "x := input.review.object.a # why\n[1, 2][_] == x\nmsg := \"two\"",
+        json!({"a": 1}),
+        &["deny: two"],
+    );
     check("input.review.object.a\n(1 + 2) >= 4\nmsg := \"two\"", json!({"a": 1}), &[]);
 }
 
@@ -117,7 +134,9 @@ fn chained_bodies_of_a_set_are_refused_rather_than_half_read() {
 
 #[test]
 fn a_text_with_too_few_or_too_many_arguments_loses_no_violation() {
-    for (format, arguments) in [("%v %v", "[1]"), ("%v", "[1, 2]"), ("%d", "[1.5]"), ("%x", "[{}]"), ("%", "[]")] {
+    for (format, arguments) in
+        [("%v %v", "[1]"), ("%v", "[1, 2]"), ("%d", "[1.5]"), ("%x", "[{}]"), ("%", "[]")]
+    {
         let found = texts(false, &v1(&format!("msg := sprintf(\"{format}\", {arguments})")), &[], json!({}));
         assert!(matches!(found.as_slice(), [text] if text.starts_with("deny: ")), "{format}: {found:?}");
     }
@@ -154,7 +173,11 @@ fn a_negated_call_on_something_undefined_is_undefined() {
 
 #[test]
 fn a_violation_nobody_can_read_is_unknown() {
-    check("msg := 1", json!({}), &["unknown: an element of `violation` has no text `msg`, so nobody can say what it is about"]);
+    check(
+        "msg := 1",
+        json!({}),
+        &["unknown: an element of `violation` has no text `msg`, so nobody can say what it is about"],
+    );
 }
 
 #[test]
@@ -167,7 +190,12 @@ fn exhausted_fuel_is_unknown() {
 #[test]
 fn recursion_is_refused() {
     let through = |rules: &str| format!("package p\n{rules}\nviolation contains {{\"msg\": \"m\"}} if not a");
-    for rules in ["a if b\nb if a", "a if a", "a if f(1)\nf(x) if g(x)\ng(x) if f(x)", "a if data.p.b\nb if { x := [y | y := a]; x }"] {
+    for rules in [
+        "a if b\nb if a",
+        "a if a",
+        "a if f(1)\nf(x) if g(x)\ng(x) if f(x)",
+        "a if data.p.b\nb if { x := [y | y := a]; x }",
+    ] {
         let refusal = refused(false, &through(rules), &[]);
         assert!(refusal.sentence.contains("depends on itself"), "{rules}: {refusal:?}");
     }
@@ -180,7 +208,8 @@ fn a_variable_is_not_bound_to_something_undefined() {
     check("x := input.review.object.a\nmsg := \"m\"", json!({"a": false}), &["deny: m"]);
     check("count([x | x := input.review.object.a]) == 0\nmsg := \"m\"", json!({}), &["deny: m"]);
     check("x := input.review.object.a; y := x\nnot y == 1\nmsg := \"m\"", json!({}), &[]);
-    let negated = "package p\nok if x := input.review.object.a\nviolation contains {\"msg\": \"m\"} if not ok\n";
+    let negated =
+        "package p\nok if x := input.review.object.a\nviolation contains {\"msg\": \"m\"} if not ok\n";
     assert_eq!(texts(false, negated, &[], json!({})), ["deny: m"]);
     assert!(texts(false, negated, &[], json!({"a": 1})).is_empty());
 }

@@ -67,7 +67,9 @@ fn query(query: &Query, visitor: &mut dyn Visitor) {
         visitor.statement(statement);
         match &statement.literal {
             Literal::SomeVars { .. } => {}
-            Literal::SomeIn { key, value, collection, .. } => all(key.iter().chain([value, collection]), visitor),
+            Literal::SomeIn { key, value, collection, .. } => {
+                all(key.iter().chain([value, collection]), visitor)
+            }
             Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, visitor),
             Literal::Every { domain, query, .. } => {
                 expression(domain, visitor);
@@ -114,7 +116,9 @@ fn expression(one: &Expr, visitor: &mut dyn Visitor) {
         | Expr::BoolExpr { lhs, rhs, .. }
         | Expr::ArithExpr { lhs, rhs, .. }
         | Expr::AssignExpr { lhs, rhs, .. } => all([lhs, rhs], visitor),
-        Expr::Membership { key, value, collection, .. } => all(key.iter().chain([value, collection]), visitor),
+        Expr::Membership { key, value, collection, .. } => {
+            all(key.iter().chain([value, collection]), visitor)
+        }
     }
 }
 

@@ -19,17 +19,24 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn judge(pod: &Pod<'_>) -> Vec<Failure> {
-    let whole = pod.security().and_then(|s| s.app_armor_profile.as_ref()).map(|p| (pod.place(FIELD), &p.type_));
+    let whole =
+        pod.security().and_then(|s| s.app_armor_profile.as_ref()).map(|p| (pod.place(FIELD), &p.type_));
     let each = pod.containers().filter_map(|c| {
         let profile = c.security?.app_armor_profile.as_ref()?;
         Some((c.place(pod, FIELD), &profile.type_))
     });
-    let fields = whole.into_iter().chain(each).filter(|(_, kind)| !matches!(kind.as_str(), "RuntimeDefault" | "Localhost"));
-    let annotations = pod.annotations.iter().filter(|(key, value)| key.starts_with(PREFIX) && !allowed(value));
+    let fields = whole
+        .into_iter()
+        .chain(each)
+        .filter(|(_, kind)| !matches!(kind.as_str(), "RuntimeDefault" | "Localhost"));
+    let annotations =
+        pod.annotations.iter().filter(|(key, value)| key.starts_with(PREFIX) && !allowed(value));
     let annotations = annotations.map(|(key, value)| (pod.annotation_place(key), value));
     fields
         .chain(annotations)
-        .map(|(place, value)| Failure::new(place, format!("the AppArmor profile {value:?} lifts the default confinement"), FIX))
+        .map(|(place, value)| {
+            Failure::new(place, format!("the AppArmor profile {value:?} lifts the default confinement"), FIX)
+        })
         .collect()
 }
 

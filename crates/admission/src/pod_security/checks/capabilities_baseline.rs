@@ -38,7 +38,8 @@ fn judge(pod: &Pod<'_>) -> Vec<Failure> {
 pub(super) fn added_beyond(pod: &Pod<'_>, allowed: &[&str], fix: &str) -> Vec<Failure> {
     let mut failures = Vec::new();
     for container in pod.containers() {
-        let added = container.security.and_then(|s| s.capabilities.as_ref()?.add.as_deref()).unwrap_or_default();
+        let added =
+            container.security.and_then(|s| s.capabilities.as_ref()?.add.as_deref()).unwrap_or_default();
         for (index, capability) in added.iter().enumerate().filter(|(_, c)| !allowed.contains(&c.as_str())) {
             let place = container.place(pod, &format!("securityContext.capabilities.add[{index}]"));
             let text = format!("container {:?} adds the capability {capability:?}", container.name);

@@ -36,6 +36,10 @@ fn judge(pod: &Pod<'_>) -> Vec<Failure> {
             )
         })
         .collect();
-    failures.extend(added_beyond(pod, &["NET_BIND_SERVICE"], "remove it; only NET_BIND_SERVICE may be added"));
+    failures.extend(added_beyond(
+        pod,
+        &["NET_BIND_SERVICE"],
+        "remove it; only NET_BIND_SERVICE may be added",
+    ));
     failures
 }

@@ -31,7 +31,9 @@ fn hosts(pod: &Pod<'_>, container: &Container<'_>) -> Vec<Failure> {
     });
     probes
         .chain(hooks)
-        .flat_map(|(field, http, tcp)| named(http, tcp).map(move |(action, host)| (format!("{field}.{action}.host"), host)))
+        .flat_map(|(field, http, tcp)| {
+            named(http, tcp).map(move |(action, host)| (format!("{field}.{action}.host"), host))
+        })
         .map(|(field, host)| {
             Failure::new(
                 container.place(pod, &field),

@@ -24,9 +24,8 @@ fn unless_own_users(pod: &Pod<'_>) -> Vec<Failure> {
 fn judge(pod: &Pod<'_>) -> Vec<Failure> {
     let said = |c: &Container<'_>| c.security.and_then(|s| s.run_as_non_root);
     let whole = pod.security().and_then(|s| s.run_as_non_root);
-    let refused = (whole == Some(false)).then(|| {
-        Failure::new(pod.place(FIELD), "the pod may run as root", "set runAsNonRoot: true")
-    });
+    let refused = (whole == Some(false))
+        .then(|| Failure::new(pod.place(FIELD), "the pod may run as root", "set runAsNonRoot: true"));
     let of = |container: &Container<'_>| {
         Failure::new(
             container.place(pod, FIELD),

@@ -25,6 +25,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Failure> {
     let whole = pod.security().and_then(|s| s.run_as_user) == Some(0);
     let whole = whole.then(|| Failure::new(pod.place(FIELD), "the pod runs as root", FIX));
     let each = pod.containers().filter(|c| c.security.and_then(|s| s.run_as_user) == Some(0));
-    let each = each.map(|c| Failure::new(c.place(pod, FIELD), format!("container {:?} runs as root", c.name), FIX));
+    let each =
+        each.map(|c| Failure::new(c.place(pod, FIELD), format!("container {:?} runs as root", c.name), FIX));
     whole.into_iter().chain(each).collect()
 }

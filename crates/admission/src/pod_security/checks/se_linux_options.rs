@@ -23,8 +23,10 @@ pub(super) const CHECK: Check = Check {
 
 fn judge(pod: &Pod<'_>, types: &[&str]) -> Vec<Failure> {
     let field = "securityContext.seLinuxOptions";
-    let whole = pod.security().and_then(|s| s.se_linux_options.as_ref()).map(|options| (pod.place(field), options));
-    let each = pod.containers().filter_map(|c| Some((c.place(pod, field), c.security?.se_linux_options.as_ref()?)));
+    let whole =
+        pod.security().and_then(|s| s.se_linux_options.as_ref()).map(|options| (pod.place(field), options));
+    let each =
+        pod.containers().filter_map(|c| Some((c.place(pod, field), c.security?.se_linux_options.as_ref()?)));
     whole.into_iter().chain(each).flat_map(|(place, options)| faults(&place, options, types)).collect()
 }
 

@@ -35,7 +35,9 @@ fn named(annotation: &str) -> bool {
 /// Every seccomp profile that is set and is none.
 pub(super) fn fields(pod: &Pod<'_>) -> Vec<Failure> {
     let whole = pod.security().and_then(|s| s.seccomp_profile.as_ref()).map(|p| (pod.place(FIELD), &p.type_));
-    let each = pod.containers().filter_map(|c| Some((c.place(pod, FIELD), &c.security?.seccomp_profile.as_ref()?.type_)));
+    let each = pod
+        .containers()
+        .filter_map(|c| Some((c.place(pod, FIELD), &c.security?.seccomp_profile.as_ref()?.type_)));
     let bad = whole.into_iter().chain(each).filter(|(_, kind)| !valid(kind));
     bad.map(|(place, kind)| failure(place, kind)).collect()
 }
@@ -46,5 +48,9 @@ pub(super) fn valid(kind: &str) -> bool {
 }
 
 fn failure(place: String, kind: &str) -> Failure {
-    Failure::new(place, format!("the seccomp profile {kind:?} filters no system call"), "use RuntimeDefault or a Localhost profile")
+    Failure::new(
+        place,
+        format!("the seccomp profile {kind:?} filters no system call"),
+        "use RuntimeDefault or a Localhost profile",
+    )
 }

@@ -21,11 +21,14 @@ fn judge(pod: &Pod<'_>) -> Vec<Failure> {
     let set = |options: &WindowsSecurityContextOptions| options.host_process == Some(true);
     let whole = pod.security().and_then(|s| s.windows_options.as_ref()).is_some_and(set);
     let whole = whole.then(|| pod.place(FIELD));
-    let each = pod.containers().filter(|c| c.security.and_then(|s| s.windows_options.as_ref()).is_some_and(set));
+    let each =
+        pod.containers().filter(|c| c.security.and_then(|s| s.windows_options.as_ref()).is_some_and(set));
     let each = each.map(|c| c.place(pod, FIELD));
     whole
         .into_iter()
         .chain(each)
-        .map(|place| Failure::new(place, "the process runs on the Windows node itself", "set hostProcess: false"))
+        .map(|place| {
+            Failure::new(place, "the process runs on the Windows node itself", "set hostProcess: false")
+        })
         .collect()
 }
