@@ -1,2 +1,32 @@
-//! outis.
-fn main() {}
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod command;
+mod config;
+mod exit;
+mod manifests;
+mod mode;
+mod policies;
+mod telemetry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    telemetry::start(&arguments);
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return exit::failed(&anyhow::Error::new(error).context("cannot start the async runtime"));
+        }
+    };
+    let code = runtime.block_on(command::run(arguments));
+    // A blocked worker (a store that flushes, a rule that is evaluated) must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    code
+}

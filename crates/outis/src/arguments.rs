@@ -1,0 +1,150 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{Overrides, WebhookSettings};
+use crate::exit;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Zero trust for Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "outis", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// Log more of what we do: -v, -vv. `OUTIS_LOG` takes a full filter.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON value, or one a line where it goes on.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the admission webhook.
+    Webhook(Overrides<WebhookSettings>),
+    /// Judge manifests as the webhook would. Exits 1 when one is refused.
+    Scan(Scan),
+    /// Workload identities.
+    #[command(subcommand)]
+    Identity(Identity),
+    /// The record log.
+    #[command(subcommand)]
+    Log(Log),
+    /// The controller's store, on disk.
+    #[command(subcommand)]
+    Store(Store),
+    /// Print a completion script.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to judge, and by what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scan {
+    /// Manifests: files, directories, or `-` for standard input.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Policies: files or directories.
+    #[arg(short, long = "policies", value_name = "FILE", required = true)]
+    pub(crate) policies: Vec<PathBuf>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Workload identities.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// Verify a certificate chain (PEM) against a trust bundle, and print its identity.
+    Verify {
+        /// The chain; `-` for standard input.
+        file: PathBuf,
+        /// The bundle (PEM).
+        #[arg(long)]
+        bundle: PathBuf,
+    },
+}
+
+/// The record log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Verify the chain of an export (JSON lines), offline. Exits 1 when it is broken.
+    Verify {
+        /// The export; `-` for standard input.
+        file: PathBuf,
+    },
+}
+
+/// The controller's store, on disk.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Look for damage in a store nobody has open. Exits 1 when there is some.
+    Check {
+        /// The store's directory.
+        dir: PathBuf,
+    },
+    /// Accept the loss in a damaged store, so that it takes records again. The gap stays visible.
+    Repair {
+        /// The store's directory.
+        dir: PathBuf,
+    },
+}
+
+/// Reads the command line. Printing help is fine (0); bad usage is 64.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
+    Arguments::try_parse_from(args).map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::FINE })
+    })
+}
+
+/// The command's grammar, for completion and the reference page.
+pub(crate) fn grammar() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Arguments, ExitCode> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn the_kubectl_plugin_is_the_same_binary() {
+        assert!(parsed("kubectl-outis log verify x").is_ok());
+    }
+
+    #[test]
+    fn bad_usage_ends_with_64() {
+        for line in ["outis frobnicate", "outis log verify", "outis scan x --nonsense", "outis scan"] {
+            assert_eq!(
+                format!("{:?}", parsed(line).err()),
+                format!("{:?}", Some(ExitCode::from(64))),
+                "{line}"
+            );
+        }
+    }
+}

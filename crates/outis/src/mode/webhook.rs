@@ -1,0 +1,124 @@
+//! The admission webhook: judges requests by workers that own their programs, never by a queue that grows.
+
+mod decide;
+mod serving;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use outis_admission::PolicySet;
+use outis_server::health::{self, Readiness};
+use outis_server::http::{Counts, Door, bind};
+use tracing::{info, warn};
+
+use crate::config::WebhookConfig;
+use crate::policies;
+use workers::Workers;
+
+/// How often policies and certificate are looked at for changes.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Runs until told to end.
+pub(crate) async fn run(config: WebhookConfig) -> Result<()> {
+    let told = super::until_told()?;
+    // Ports first: one in use is told before anything else starts.
+    let door = bind(&config.address.to_string()).await?;
+    let health_door = bind(&config.health.to_string()).await?;
+    let readiness = Readiness::awaiting(&["policies", "certificate"]);
+    let set = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
+    let workers =
+        Arc::new(Workers::start(config.workers, Arc::clone(&set)).context("cannot start the workers")?);
+    let serving = serving::Serving::new(&config.serving);
+    let tls = outis_identity::tls::plain_server(serving.credential())?;
+    let counts = Arc::new(Counts::default());
+    let keep = keep_current(config.policies.clone(), set, serving, readiness.clone());
+    let counters = counters(Arc::clone(&workers), Arc::clone(&counts));
+    let health = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
+    let webhook = Door { name: "webhook", listener: door, tls: Some(tls), counts };
+    info!(address = %config.address, workers = config.workers, "Webhook listens");
+    let served = async {
+        tokio::join!(
+            webhook.serve(outis_server::webhook::router(workers), told.cancelled()),
+            health.serve(health::router(readiness, counters), told.cancelled()),
+        )
+    };
+    tokio::select! {
+        _ = served => {}
+        () = keep => {}
+    }
+    Ok(())
+}
+
+/// Takes over changed policies and certificates, for ever. What cannot be used leaves the old in force, and
+/// readiness and log say so.
+async fn keep_current(
+    dir: PathBuf,
+    set: Arc<ArcSwap<PolicySet>>,
+    mut serving: serving::Serving,
+    readiness: Readiness,
+) {
+    let mut last = None;
+    loop {
+        match serving.refresh() {
+            Ok(()) => readiness.holds("certificate"),
+            Err(error) => readiness.fails("certificate", format!("{error:#}")),
+        }
+        let (paths, old) = (vec![dir.clone()], set.load_full());
+        let read =
+            tokio::task::spawn_blocking(move || policies::written(&paths).map(|written| (old, written)))
+                .await;
+        match read.map_err(anyhow::Error::from).and_then(|read| read) {
+            Ok((_, written)) if last.as_ref() == Some(&written) => {}
+            Ok((old, written)) => {
+                last = Some(written.clone());
+                take_over(&set, &old, written, &readiness);
+            }
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "Policies cannot be read");
+                readiness.fails("policies", format!("{error:#}"));
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn take_over(
+    set: &ArcSwap<PolicySet>,
+    old: &PolicySet,
+    written: Vec<policies::Written>,
+    readiness: &Readiness,
+) {
+    let (new, faults) = PolicySet::compile_onto(old, written);
+    for fault in &faults {
+        warn!(%fault, older_kept = fault.older_kept, "A policy cannot be used");
+    }
+    info!(policies = new.len(), faults = faults.len(), "Policies taken over");
+    set.store(Arc::new(new));
+    // A policy that judges by its older version is no reason to stop judging; one that judges not at all is.
+    let unjudged: Vec<String> =
+        faults.iter().filter(|fault| !fault.older_kept).map(ToString::to_string).collect();
+    match unjudged.is_empty() {
+        true => readiness.holds("policies"),
+        false => readiness.fails("policies", unjudged.join("; ")),
+    }
+}
+
+fn counters(workers: Arc<Workers>, counts: Arc<Counts>) -> health::Counters {
+    Arc::new(move || {
+        BTreeMap::from([
+            ("outis_admission_reviews_total".to_owned(), workers.judged()),
+            ("outis_admission_unjudged_total".to_owned(), workers.unjudged()),
+            ("outis_connections_total".to_owned(), counts.accepted.load(Ordering::Relaxed)),
+            ("outis_refused_total".to_owned(), counts.refused.load(Ordering::Relaxed)),
+        ])
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Our own log: to standard error, as text on a terminal and as JSON where a mode runs.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command};
+
+/// Starts logging. `OUTIS_LOG` takes a full filter; `-v` is the short way.
+pub(crate) fn start(arguments: &Arguments) {
+    let serving = matches!(arguments.command, Command::Webhook(_));
+    let level = match (serving, arguments.verbose) {
+        (false, 0) => "warn",
+        (true, 0) | (false, 1) => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("OUTIS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if serving && !std::io::stderr().is_terminal() {
+        builder.json().flatten_event(true).init();
+    } else {
+        builder.with_target(false).init();
+    }
+}
