@@ -1,0 +1,156 @@
+//! The cluster and the binary, as a user has them.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Client, Config};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::With;
+
+/// A cluster with the binary to try on it.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) with: With,
+    /// Where its API server is.
+    pub(crate) server: http::Uri,
+}
+
+/// What a run of the binary printed.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl World {
+    pub(crate) async fn new(with: &With) -> Result<Self> {
+        let read =
+            kube::config::Kubeconfig::read_from(&with.kubeconfig).context("cannot read the kubeconfig")?;
+        let config =
+            Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()).await?;
+        let server = config.cluster_url.clone();
+        Ok(Self { client: Client::try_from(config)?, with: with.clone(), server })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.with.outis);
+        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs `outis ARGS` to its end.
+    pub(crate) async fn outis(&self, args: &[&str]) -> Result<Ran> {
+        let done = self.command(args).output().await.context("cannot run the binary")?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) })
+    }
+
+    /// Applies every document of a manifest, server-side.
+    pub(crate) async fn apply(&self, yaml: &str) -> Result<()> {
+        let params = PatchParams::apply("outis-e2e").force();
+        for object in documents(yaml)? {
+            let api = self.api(&object).await?;
+            let name = object.metadata.name.clone().context("an object without a name")?;
+            api.patch(&name, &params, &Patch::Apply(&object))
+                .await
+                .with_context(|| format!("cannot apply {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes every object of a manifest and waits until it is gone.
+    pub(crate) async fn delete(&self, yaml: &str) -> Result<()> {
+        for object in documents(yaml)?.into_iter().rev() {
+            let Ok(api) = self.api(&object).await else { continue };
+            let name = object.metadata.name.clone().context("an object without a name")?;
+            match api.delete(&name, &kube::api::DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let gone = async || api.get_opt(&name).await.ok().is_some_and(|found| found.is_none());
+            eventually(Duration::from_secs(60), &format!("{name} gone"), gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates one object.
+    pub(crate) async fn create(&self, yaml: &str) -> Result<(), kube::Error> {
+        self.post(yaml, &PostParams::default()).await
+    }
+
+    /// Asks the API server to create one object without storing it; gives its refusal as an error.
+    pub(crate) async fn try_create(&self, yaml: &str) -> Result<(), kube::Error> {
+        self.post(yaml, &PostParams { dry_run: true, ..PostParams::default() }).await
+    }
+
+    /// The same for a namespace nobody registered for.
+    pub(crate) async fn try_create_elsewhere(&self) -> Result<(), kube::Error> {
+        let elsewhere = "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: default}\nspec: {containers: [{name: c, image: i}]}\n";
+        self.try_create(elsewhere).await
+    }
+
+    async fn post(&self, yaml: &str, params: &PostParams) -> Result<(), kube::Error> {
+        for object in documents(yaml).expect("our own manifest") {
+            let api = self.api(&object).await.expect("a kind of the cluster");
+            api.create(params, &object).await?;
+        }
+        Ok(())
+    }
+
+    /// A manifest with the sample shop's image filled in.
+    pub(crate) fn good(&self, yaml: &str) -> String {
+        yaml.replace("@IMAGE@", &self.with.shop_image)
+    }
+
+    /// A pod of the shop.
+    pub(crate) async fn get_pod(&self, name: &str) -> Result<Pod> {
+        Ok(Api::namespaced(self.client.clone(), "shop").get(name).await?)
+    }
+
+    async fn api(&self, object: &DynamicObject) -> Result<Api<DynamicObject>> {
+        let types = object.types.as_ref().context("an object without a kind")?;
+        let gvk = GroupVersionKind::try_from(types)?;
+        let (resource, _) = kube::discovery::pinned_kind(&self.client, &gvk).await?;
+        Ok(match &object.metadata.namespace {
+            Some(ns) => Api::namespaced_with(self.client.clone(), ns, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        })
+    }
+}
+
+/// Whether a pod's condition `Ready` is true.
+pub(crate) fn ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let deleted = pod.metadata.deletion_timestamp.is_some();
+    !deleted && conditions.into_iter().flatten().any(|found| found.type_ == "Ready" && found.status == "True")
+}
+
+fn documents(yaml: &str) -> Result<Vec<DynamicObject>> {
+    let values: Vec<Value> = serde_saphyr::from_multiple(yaml)?;
+    values
+        .into_iter()
+        .filter(|value| !value.is_null())
+        .map(|value| Ok(serde_json::from_value(value)?))
+        .collect()
+}
+
+/// Waits until something holds, at most until the deadline; looks ten times a second.
+pub(crate) async fn eventually(deadline: Duration, what: &str, holds: impl AsyncFn() -> bool) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        if holds().await {
+            return Ok(());
+        }
+        if begun.elapsed() > deadline {
+            bail!("not within {} s: {what}", deadline.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
