@@ -1,1 +1,2 @@
-//! outis-cluster.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]

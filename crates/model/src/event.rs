@@ -144,7 +144,7 @@ pub struct Exec {
     pub result: i32,
     /// Resolved absolute path of the executable in the container's view.
     pub exe_path: String,
-    /// Arguments from argv[0]; cut at 4 KiB.
+    /// Arguments from `argv[0]`; cut at 4 KiB.
     pub args: Vec<String>,
     /// Whether `args` were cut.
     pub cut: bool,

@@ -1,1 +1,1 @@
-//! outis-node.
+#![doc = include_str!("../README.md")]

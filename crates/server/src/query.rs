@@ -116,7 +116,9 @@ async fn authenticate(State(shared): State<Shared>, mut request: Request, next: 
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let signed = match proof::read(request.method().as_str(), target, request.headers()) {
         Ok(signed) => signed,
-        Err(error) => return Problem::new(StatusCode::UNAUTHORIZED, "NoProof", error.to_string()).into_response(),
+        Err(error) => {
+            return Problem::new(StatusCode::UNAUTHORIZED, "NoProof", error.to_string()).into_response();
+        }
     };
     match shared.door.user(signed).await {
         Ok(user) => {
@@ -124,7 +126,9 @@ async fn authenticate(State(shared): State<Shared>, mut request: Request, next: 
             next.run(request).await
         }
         Err(Refusal::Unavailable(why)) => Problem::from(Refusal::Unavailable(why)).into_response(),
-        Err(refusal) => Problem::new(StatusCode::UNAUTHORIZED, "ProofRefused", refusal.to_string()).into_response(),
+        Err(refusal) => {
+            Problem::new(StatusCode::UNAUTHORIZED, "ProofRefused", refusal.to_string()).into_response()
+        }
     }
 }
 
@@ -167,7 +171,9 @@ async fn events(
 }
 
 /// An empty line whenever nothing happened for `HEARTBEAT`.
-fn with_heartbeat(live: impl futures::Stream<Item = String> + Send + 'static) -> impl futures::Stream<Item = String> + Send {
+fn with_heartbeat(
+    live: impl futures::Stream<Item = String> + Send + 'static,
+) -> impl futures::Stream<Item = String> + Send {
     let live = Box::pin(live);
     futures::stream::unfold(live, |mut live| async move {
         match tokio::time::timeout(HEARTBEAT, live.next()).await {

@@ -52,7 +52,8 @@ async fn handle(State(admit): State<Arc<dyn Admit>>, body: Body) -> Response {
     let review = match envelope::read(&bytes) {
         Ok(review) => review,
         Err(error) => {
-            return Problem::new(StatusCode::BAD_REQUEST, "NotAnAdmissionReview", error.to_string()).into_response();
+            return Problem::new(StatusCode::BAD_REQUEST, "NotAnAdmissionReview", error.to_string())
+                .into_response();
         }
     };
     let uid = review.uid.clone();
@@ -72,9 +73,11 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
             "TooLarge",
             format!("an admission review may have {} MiB", BODY >> 20),
         )),
-        Err(error) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "BodyUnreadable", format!("cannot read the body: {error}")))
-        }
+        Err(error) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "BodyUnreadable",
+            format!("cannot read the body: {error}"),
+        )),
     }
 }
 

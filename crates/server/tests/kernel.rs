@@ -37,7 +37,8 @@ fn a_volume_is_put_restricted_and_taken_away() {
         volumes.publish(&target).expect("root");
         volumes.publish(&target).expect("again");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("proc");
-        let lines: Vec<_> = mounts.lines().filter(|line| line.contains(&target.display().to_string())).collect();
+        let lines: Vec<_> =
+            mounts.lines().filter(|line| line.contains(&target.display().to_string())).collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         for flag in ["ro", "nosuid", "nodev", "noexec"] {
             let options = lines[0].split(' ').nth(5).expect("options");

@@ -54,7 +54,8 @@ impl Signing {
     /// # Errors
     /// The address does not parse.
     pub fn new(controller: &Controller) -> Result<Self, WireError> {
-        let channel = controller.endpoint()?.timeout(TIMEOUT * 3).connect_with_connector_lazy(controller.connector());
+        let channel =
+            controller.endpoint()?.timeout(TIMEOUT * 3).connect_with_connector_lazy(controller.connector());
         Ok(Self { client: LinkClient::new(channel) })
     }
 
@@ -64,10 +65,12 @@ impl Signing {
     /// `Unavailable` also when the controller cannot be reached.
     pub async fn sign(&self, request: SigningRequest) -> Result<SignedChain, Refusal> {
         let csr = request.csr;
-        bounded("certificate request", csr.len(), MAX_CSR).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        bounded("certificate request", csr.len(), MAX_CSR)
+            .map_err(|error| Refusal::Invalid(error.to_string()))?;
         let ask = proto::SignRequest { pod_uid: request.pod_uid.to_string(), csr };
         let answer = self.client.clone().sign(ask).await.map_err(|status| refusal(&status))?;
-        SignedChain::try_from(answer.into_inner()).map_err(|error| Refusal::Unavailable(crate::describe(&error)))
+        SignedChain::try_from(answer.into_inner())
+            .map_err(|error| Refusal::Unavailable(crate::describe(&error)))
     }
 }
 
@@ -75,7 +78,11 @@ impl Signing {
 ///
 /// # Errors
 /// The controller cannot be reached, or refuses the token by name.
-pub async fn enrol(controller: &Controller, token: Secret<String>, csr: Vec<u8>) -> Result<Enrolment, WireError> {
+pub async fn enrol(
+    controller: &Controller,
+    token: Secret<String>,
+    csr: Vec<u8>,
+) -> Result<Enrolment, WireError> {
     let channel = controller.connect().await?;
     let ask = proto::EnrolRequest { token: token.into_inner(), csr };
     let answer = EnrolClient::new(channel).enrol(ask).await.map_err(|status| refusal(&status))?;
@@ -106,7 +113,8 @@ impl Controller {
     + 'static {
         let mut tls = ClientConfig::clone(&self.tls);
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        let (address, name, tls) = (self.address.clone(), self.name.clone(), TlsConnector::from(Arc::new(tls)));
+        let (address, name, tls) =
+            (self.address.clone(), self.name.clone(), TlsConnector::from(Arc::new(tls)));
         tower::service_fn(move |_| {
             let (address, name, tls) = (address.clone(), name.clone(), tls.clone());
             async move {

@@ -320,7 +320,8 @@ impl TryFrom<proto::SignedChain> for SignedChain {
         if signed.chain.is_empty() {
             return Err(Malformed::Empty);
         }
-        let not_after = Timestamp::from_second(signed.not_after).map_err(|_| Malformed::Time(signed.not_after))?;
+        let not_after =
+            Timestamp::from_second(signed.not_after).map_err(|_| Malformed::Time(signed.not_after))?;
         Ok(Self { id: signed.id.parse()?, chain: signed.chain, not_after })
     }
 }

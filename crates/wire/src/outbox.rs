@@ -77,7 +77,8 @@ impl Outbox {
 }
 
 fn encode(report: &Report) -> Result<Vec<u8>, SpoolError> {
-    let bytes = serde_json::to_vec(report).map_err(|error| SpoolError(format!("cannot write a report: {error}")))?;
+    let bytes =
+        serde_json::to_vec(report).map_err(|error| SpoolError(format!("cannot write a report: {error}")))?;
     if bytes.len() > MAX_REPORT {
         return Err(SpoolError(format!("a report of {} bytes is larger than {MAX_REPORT}", bytes.len())));
     }

@@ -32,7 +32,10 @@ async fn a_thousand_reports_survive_a_controller_killed_again_and_again() {
             }
         }
     }
-    eventually(WAIT, "1,000 stored and acknowledged", || house.stored().len() == 1000 && spool.depth().0 == 0).await;
+    eventually(WAIT, "1,000 stored and acknowledged", || {
+        house.stored().len() == 1000 && spool.depth().0 == 0
+    })
+    .await;
     let numbers: Vec<u64> = house.stored().iter().map(|stored| stored.first).collect();
     assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
     for (n, stored) in house.stored().iter().enumerate() {
@@ -218,9 +221,14 @@ async fn an_oversize_report_is_a_declared_loss_and_a_malformed_one_is_refused() 
     let spool = Arc::new(Broken(vec![row(0, vec![b' '; (256 << 10) + 1]), row(1, b"{".to_vec())]));
     let up = uplink(&keys, house.address(), agent(), outis_wire::Outbox::new(spool));
     eventually(WAIT, "malformed", || house.refused(Why::Malformed).is_some()).await;
-    assert!(house.refused(Why::Malformed).expect("told").text.starts_with("report 1 is not a report in JSON"));
+    assert!(
+        house.refused(Why::Malformed).expect("told").text.starts_with("report 1 is not a report in JSON")
+    );
     let stored = house.stored();
-    assert!(matches!(&stored[0].report, Report::Lost { from: 0, to: 0, why } if why.contains("262145")), "{stored:?}");
+    assert!(
+        matches!(&stored[0].report, Report::Lost { from: 0, to: 0, why } if why.contains("262145")),
+        "{stored:?}"
+    );
     up.abort();
 }
 
@@ -241,9 +249,11 @@ async fn a_store_that_refuses_keeps_the_spool_full_and_the_link_says_why() {
     outbox.push(Class::Detection, &report(0)).await.expect("room");
     let (up, state) = link::house::watched(&keys, house.address(), agent(), outbox);
     eventually(WAIT, "store", || house.refused(Why::Store).is_some()).await;
-    eventually(WAIT, "the link says so", || {
-        matches!(&*state.borrow(), LinkState::Away { why, .. } if why.contains("the disk is full"))
-    })
+    eventually(
+        WAIT,
+        "the link says so",
+        || matches!(&*state.borrow(), LinkState::Away { why, .. } if why.contains("the disk is full")),
+    )
     .await;
     assert_eq!(spool.depth().0, 1);
     house.break_store(false);
@@ -286,6 +296,9 @@ async fn the_newest_connection_of_a_sender_has_the_seat() {
         outbox.push(Class::Decision, &report(n)).await.expect("room");
     }
     eventually(WAIT, "stored once", || spool.depth().0 == 0).await;
-    assert_eq!(house.stored().iter().map(|stored| stored.first).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    assert_eq!(
+        house.stored().iter().map(|stored| stored.first).collect::<Vec<_>>(),
+        (0..100).collect::<Vec<_>>()
+    );
     second.abort();
 }

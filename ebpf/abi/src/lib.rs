@@ -1,1 +1,2 @@
-//! outis-abi.
+#![doc = include_str!("../README.md")]
+#![no_std]

@@ -68,7 +68,9 @@ async fn kubelet_registers_asks_and_is_refused_what_cannot_be() {
             access_mode: None,
         });
         let elsewhere = publish(std::path::Path::new("/etc"));
-        for (request, text) in [(persistent, "only has inline"), (block, "block device"), (elsewhere, "/etc is not")] {
+        for (request, text) in
+            [(persistent, "only has inline"), (block, "block device"), (elsewhere, "/etc is not")]
+        {
             let refused = node.node_publish_volume(request).await.expect_err(text);
             assert_eq!(refused.code(), Code::InvalidArgument);
             assert!(refused.message().contains(text), "{}", refused.message());

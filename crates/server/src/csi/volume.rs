@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstat, fstatvfs, mkdirat, openat2, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstat, fstatvfs, mkdirat, openat2, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount};
 
@@ -15,7 +17,9 @@ const LAST: &str = "mount";
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
     /// Not a place kubelet mounts inline volumes at.
-    #[error("{0} is not <kubelet>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount, free of symbolic links")]
+    #[error(
+        "{0} is not <kubelet>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount, free of symbolic links"
+    )]
     Target(PathBuf),
     /// The directory with the socket is not there.
     #[error("{0} is not there yet; the agent of this node makes it")]
@@ -137,7 +141,10 @@ impl Volumes {
             && csi.as_os_str() == "kubernetes.io~csi"
             && last.as_os_str() == LAST);
         // `components` hides `.` and doubled slashes; kubelet sends neither.
-        if !shaped || inside.as_os_str().len() != parts.iter().map(|part| part.as_os_str().len() + 1).sum::<usize>() - 1 {
+        if !shaped
+            || inside.as_os_str().len()
+                != parts.iter().map(|part| part.as_os_str().len() + 1).sum::<usize>() - 1
+        {
             return Err(refused());
         }
         let pods = directory(CWD, &self.pods, ResolveFlags::empty()).map_err(kernel("open", &self.pods))?;
@@ -157,9 +164,11 @@ fn directory(at: impl AsFd, path: &Path, resolve: ResolveFlags) -> rustix::io::R
 }
 
 fn open(parent: &OwnedFd, target: &Path) -> Result<OwnedFd, VolumeError> {
-    directory(parent, Path::new(LAST), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS).map_err(|error| match error {
-        Errno::LOOP | Errno::NOTDIR => VolumeError::Target(target.to_owned()),
-        error => kernel("open", target)(error),
+    directory(parent, Path::new(LAST), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS).map_err(|error| {
+        match error {
+            Errno::LOOP | Errno::NOTDIR => VolumeError::Target(target.to_owned()),
+            error => kernel("open", target)(error),
+        }
     })
 }
 
@@ -179,12 +188,16 @@ fn same(a: &OwnedFd, b: &OwnedFd) -> rustix::io::Result<bool> {
 
 fn same_mount(a: &OwnedFd, b: &OwnedFd) -> rustix::io::Result<bool> {
     use rustix::fs::{StatxFlags, statx};
-    let mount = |fd: &OwnedFd| statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|stat| stat.stx_mnt_id);
+    let mount =
+        |fd: &OwnedFd| statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|stat| stat.stx_mnt_id);
     Ok(mount(a)? == mount(b)?)
 }
 
 fn restricted(fd: &OwnedFd) -> rustix::io::Result<bool> {
-    let wanted = StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOSUID | StatVfsMountFlags::NODEV | StatVfsMountFlags::NOEXEC;
+    let wanted = StatVfsMountFlags::RDONLY
+        | StatVfsMountFlags::NOSUID
+        | StatVfsMountFlags::NODEV
+        | StatVfsMountFlags::NOEXEC;
     Ok(fstatvfs(fd)?.f_flag.contains(wanted))
 }
 

@@ -9,10 +9,7 @@ pub struct GetPluginInfoResponse {
     #[prost(string, tag = "2")]
     pub vendor_version: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "3")]
-    pub manifest: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub manifest: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetPluginCapabilitiesRequest {}
@@ -65,10 +62,8 @@ pub struct NodePublishVolumeRequest {
     #[prost(string, tag = "1")]
     pub volume_id: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "2")]
-    pub publish_context: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub publish_context:
+        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(string, tag = "3")]
     pub staging_target_path: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -78,15 +73,10 @@ pub struct NodePublishVolumeRequest {
     #[prost(bool, tag = "6")]
     pub readonly: bool,
     #[prost(map = "string, string", tag = "7")]
-    pub secrets: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub secrets: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(map = "string, string", tag = "8")]
-    pub volume_context: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub volume_context:
+        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodePublishVolumeResponse {}
@@ -115,15 +105,9 @@ pub struct NodeGetInfoResponse {
 }
 /// Generated client implementations.
 pub mod identity_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     #[derive(Debug, Clone)]
     pub struct IdentityClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -154,22 +138,18 @@ pub mod identity_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> IdentityClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> IdentityClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             IdentityClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -207,49 +187,30 @@ pub mod identity_client {
         pub async fn get_plugin_info(
             &mut self,
             request: impl tonic::IntoRequest<super::GetPluginInfoRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetPluginInfoResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::GetPluginInfoResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/csi.v1.Identity/GetPluginInfo",
-            );
+            let path = http::uri::PathAndQuery::from_static("/csi.v1.Identity/GetPluginInfo");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("csi.v1.Identity", "GetPluginInfo"));
+            req.extensions_mut().insert(GrpcMethod::new("csi.v1.Identity", "GetPluginInfo"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_plugin_capabilities(
             &mut self,
             request: impl tonic::IntoRequest<super::GetPluginCapabilitiesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetPluginCapabilitiesResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::GetPluginCapabilitiesResponse>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/csi.v1.Identity/GetPluginCapabilities",
-            );
+            let path = http::uri::PathAndQuery::from_static("/csi.v1.Identity/GetPluginCapabilities");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("csi.v1.Identity", "GetPluginCapabilities"));
+            req.extensions_mut().insert(GrpcMethod::new("csi.v1.Identity", "GetPluginCapabilities"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn probe(
@@ -259,11 +220,7 @@ pub mod identity_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/csi.v1.Identity/Probe");
             let mut req = request.into_request();
@@ -274,13 +231,7 @@ pub mod identity_client {
 }
 /// Generated server implementations.
 pub mod identity_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with IdentityServer.
     #[async_trait]
@@ -288,17 +239,11 @@ pub mod identity_server {
         async fn get_plugin_info(
             &self,
             request: tonic::Request<super::GetPluginInfoRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetPluginInfoResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::GetPluginInfoResponse>, tonic::Status>;
         async fn get_plugin_capabilities(
             &self,
             request: tonic::Request<super::GetPluginCapabilitiesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetPluginCapabilitiesResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::GetPluginCapabilitiesResponse>, tonic::Status>;
         async fn probe(
             &self,
             request: tonic::Request<super::ProbeRequest>,
@@ -325,10 +270,7 @@ pub mod identity_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -372,10 +314,7 @@ pub mod identity_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -383,23 +322,15 @@ pub mod identity_server {
                 "/csi.v1.Identity/GetPluginInfo" => {
                     #[allow(non_camel_case_types)]
                     struct GetPluginInfoSvc<T: Identity>(pub Arc<T>);
-                    impl<
-                        T: Identity,
-                    > tonic::server::UnaryService<super::GetPluginInfoRequest>
-                    for GetPluginInfoSvc<T> {
+                    impl<T: Identity> tonic::server::UnaryService<super::GetPluginInfoRequest> for GetPluginInfoSvc<T> {
                         type Response = super::GetPluginInfoResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::GetPluginInfoRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Identity>::get_plugin_info(&inner, request).await
-                            };
+                            let fut = async move { <T as Identity>::get_plugin_info(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -428,23 +359,18 @@ pub mod identity_server {
                 "/csi.v1.Identity/GetPluginCapabilities" => {
                     #[allow(non_camel_case_types)]
                     struct GetPluginCapabilitiesSvc<T: Identity>(pub Arc<T>);
-                    impl<
-                        T: Identity,
-                    > tonic::server::UnaryService<super::GetPluginCapabilitiesRequest>
-                    for GetPluginCapabilitiesSvc<T> {
+                    impl<T: Identity> tonic::server::UnaryService<super::GetPluginCapabilitiesRequest>
+                        for GetPluginCapabilitiesSvc<T>
+                    {
                         type Response = super::GetPluginCapabilitiesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::GetPluginCapabilitiesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Identity>::get_plugin_capabilities(&inner, request)
-                                    .await
+                                <T as Identity>::get_plugin_capabilities(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -474,21 +400,12 @@ pub mod identity_server {
                 "/csi.v1.Identity/Probe" => {
                     #[allow(non_camel_case_types)]
                     struct ProbeSvc<T: Identity>(pub Arc<T>);
-                    impl<T: Identity> tonic::server::UnaryService<super::ProbeRequest>
-                    for ProbeSvc<T> {
+                    impl<T: Identity> tonic::server::UnaryService<super::ProbeRequest> for ProbeSvc<T> {
                         type Response = super::ProbeResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ProbeRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ProbeRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Identity>::probe(&inner, request).await
-                            };
+                            let fut = async move { <T as Identity>::probe(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -514,25 +431,13 @@ pub mod identity_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }
@@ -556,15 +461,9 @@ pub mod identity_server {
 }
 /// Generated client implementations.
 pub mod node_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     /// NodeStageVolume, NodeUnstageVolume, NodeGetVolumeStats and NodeExpandVolume are not here: the
     /// capabilities do not offer them, and a call is answered `Unimplemented`.
     #[derive(Debug, Clone)]
@@ -597,22 +496,18 @@ pub mod node_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> NodeClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> NodeClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             NodeClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -650,90 +545,53 @@ pub mod node_client {
         pub async fn node_publish_volume(
             &mut self,
             request: impl tonic::IntoRequest<super::NodePublishVolumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodePublishVolumeResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::NodePublishVolumeResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/csi.v1.Node/NodePublishVolume",
-            );
+            let path = http::uri::PathAndQuery::from_static("/csi.v1.Node/NodePublishVolume");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("csi.v1.Node", "NodePublishVolume"));
+            req.extensions_mut().insert(GrpcMethod::new("csi.v1.Node", "NodePublishVolume"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn node_unpublish_volume(
             &mut self,
             request: impl tonic::IntoRequest<super::NodeUnpublishVolumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeUnpublishVolumeResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::NodeUnpublishVolumeResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/csi.v1.Node/NodeUnpublishVolume",
-            );
+            let path = http::uri::PathAndQuery::from_static("/csi.v1.Node/NodeUnpublishVolume");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("csi.v1.Node", "NodeUnpublishVolume"));
+            req.extensions_mut().insert(GrpcMethod::new("csi.v1.Node", "NodeUnpublishVolume"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn node_get_capabilities(
             &mut self,
             request: impl tonic::IntoRequest<super::NodeGetCapabilitiesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeGetCapabilitiesResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::NodeGetCapabilitiesResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/csi.v1.Node/NodeGetCapabilities",
-            );
+            let path = http::uri::PathAndQuery::from_static("/csi.v1.Node/NodeGetCapabilities");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("csi.v1.Node", "NodeGetCapabilities"));
+            req.extensions_mut().insert(GrpcMethod::new("csi.v1.Node", "NodeGetCapabilities"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn node_get_info(
             &mut self,
             request: impl tonic::IntoRequest<super::NodeGetInfoRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeGetInfoResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::NodeGetInfoResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/csi.v1.Node/NodeGetInfo");
             let mut req = request.into_request();
@@ -744,13 +602,7 @@ pub mod node_client {
 }
 /// Generated server implementations.
 pub mod node_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with NodeServer.
     #[async_trait]
@@ -758,31 +610,19 @@ pub mod node_server {
         async fn node_publish_volume(
             &self,
             request: tonic::Request<super::NodePublishVolumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodePublishVolumeResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::NodePublishVolumeResponse>, tonic::Status>;
         async fn node_unpublish_volume(
             &self,
             request: tonic::Request<super::NodeUnpublishVolumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeUnpublishVolumeResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::NodeUnpublishVolumeResponse>, tonic::Status>;
         async fn node_get_capabilities(
             &self,
             request: tonic::Request<super::NodeGetCapabilitiesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeGetCapabilitiesResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::NodeGetCapabilitiesResponse>, tonic::Status>;
         async fn node_get_info(
             &self,
             request: tonic::Request<super::NodeGetInfoRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NodeGetInfoResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::NodeGetInfoResponse>, tonic::Status>;
     }
     /// NodeStageVolume, NodeUnstageVolume, NodeGetVolumeStats and NodeExpandVolume are not here: the
     /// capabilities do not offer them, and a call is answered `Unimplemented`.
@@ -807,10 +647,7 @@ pub mod node_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -854,10 +691,7 @@ pub mod node_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -865,23 +699,15 @@ pub mod node_server {
                 "/csi.v1.Node/NodePublishVolume" => {
                     #[allow(non_camel_case_types)]
                     struct NodePublishVolumeSvc<T: Node>(pub Arc<T>);
-                    impl<
-                        T: Node,
-                    > tonic::server::UnaryService<super::NodePublishVolumeRequest>
-                    for NodePublishVolumeSvc<T> {
+                    impl<T: Node> tonic::server::UnaryService<super::NodePublishVolumeRequest> for NodePublishVolumeSvc<T> {
                         type Response = super::NodePublishVolumeResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NodePublishVolumeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Node>::node_publish_volume(&inner, request).await
-                            };
+                            let fut = async move { <T as Node>::node_publish_volume(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -910,23 +736,16 @@ pub mod node_server {
                 "/csi.v1.Node/NodeUnpublishVolume" => {
                     #[allow(non_camel_case_types)]
                     struct NodeUnpublishVolumeSvc<T: Node>(pub Arc<T>);
-                    impl<
-                        T: Node,
-                    > tonic::server::UnaryService<super::NodeUnpublishVolumeRequest>
-                    for NodeUnpublishVolumeSvc<T> {
+                    impl<T: Node> tonic::server::UnaryService<super::NodeUnpublishVolumeRequest> for NodeUnpublishVolumeSvc<T> {
                         type Response = super::NodeUnpublishVolumeResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NodeUnpublishVolumeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Node>::node_unpublish_volume(&inner, request).await
-                            };
+                            let fut =
+                                async move { <T as Node>::node_unpublish_volume(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -955,23 +774,16 @@ pub mod node_server {
                 "/csi.v1.Node/NodeGetCapabilities" => {
                     #[allow(non_camel_case_types)]
                     struct NodeGetCapabilitiesSvc<T: Node>(pub Arc<T>);
-                    impl<
-                        T: Node,
-                    > tonic::server::UnaryService<super::NodeGetCapabilitiesRequest>
-                    for NodeGetCapabilitiesSvc<T> {
+                    impl<T: Node> tonic::server::UnaryService<super::NodeGetCapabilitiesRequest> for NodeGetCapabilitiesSvc<T> {
                         type Response = super::NodeGetCapabilitiesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NodeGetCapabilitiesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Node>::node_get_capabilities(&inner, request).await
-                            };
+                            let fut =
+                                async move { <T as Node>::node_get_capabilities(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1000,21 +812,15 @@ pub mod node_server {
                 "/csi.v1.Node/NodeGetInfo" => {
                     #[allow(non_camel_case_types)]
                     struct NodeGetInfoSvc<T: Node>(pub Arc<T>);
-                    impl<T: Node> tonic::server::UnaryService<super::NodeGetInfoRequest>
-                    for NodeGetInfoSvc<T> {
+                    impl<T: Node> tonic::server::UnaryService<super::NodeGetInfoRequest> for NodeGetInfoSvc<T> {
                         type Response = super::NodeGetInfoResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NodeGetInfoRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Node>::node_get_info(&inner, request).await
-                            };
+                            let fut = async move { <T as Node>::node_get_info(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1040,25 +846,13 @@ pub mod node_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }

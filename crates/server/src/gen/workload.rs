@@ -9,10 +9,8 @@ pub struct X509svidResponse {
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub crl: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(map = "string, bytes", tag = "3")]
-    pub federated_bundles: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::vec::Vec<u8>,
-    >,
+    pub federated_bundles:
+        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct X509svid {
@@ -37,10 +35,7 @@ pub struct X509BundlesResponse {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub crl: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(map = "string, bytes", tag = "2")]
-    pub bundles: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::vec::Vec<u8>,
-    >,
+    pub bundles: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JwtsvidRequest {
@@ -68,10 +63,7 @@ pub struct JwtBundlesRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JwtBundlesResponse {
     #[prost(map = "string, bytes", tag = "1")]
-    pub bundles: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::vec::Vec<u8>,
-    >,
+    pub bundles: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValidateJwtsvidRequest {
@@ -113,22 +105,13 @@ pub struct WitBundlesRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WitBundlesResponse {
     #[prost(map = "string, string", tag = "1")]
-    pub bundles: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub bundles: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 /// Generated client implementations.
 pub mod spiffe_workload_api_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     #[derive(Debug, Clone)]
     pub struct SpiffeWorkloadApiClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -167,14 +150,13 @@ pub mod spiffe_workload_api_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             SpiffeWorkloadApiClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -219,18 +201,11 @@ pub mod spiffe_workload_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchX509SVID",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchX509SVID");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchX509SVID"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchX509SVID"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn fetch_x509_bundles(
@@ -243,42 +218,25 @@ pub mod spiffe_workload_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchX509Bundles",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchX509Bundles");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchX509Bundles"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchX509Bundles"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn fetch_jwtsvid(
             &mut self,
             request: impl tonic::IntoRequest<super::JwtsvidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::JwtsvidResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::JwtsvidResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchJWTSVID",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchJWTSVID");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchJWTSVID"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchJWTSVID"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn fetch_jwt_bundles(
@@ -291,42 +249,25 @@ pub mod spiffe_workload_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchJWTBundles",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchJWTBundles");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchJWTBundles"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchJWTBundles"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn validate_jwtsvid(
             &mut self,
             request: impl tonic::IntoRequest<super::ValidateJwtsvidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ValidateJwtsvidResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::ValidateJwtsvidResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/ValidateJWTSVID",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/ValidateJWTSVID");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "ValidateJWTSVID"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "ValidateJWTSVID"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn fetch_witsvid(
@@ -339,18 +280,11 @@ pub mod spiffe_workload_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchWITSVID",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchWITSVID");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchWITSVID"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchWITSVID"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn fetch_wit_bundles(
@@ -363,31 +297,18 @@ pub mod spiffe_workload_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/SpiffeWorkloadAPI/FetchWITBundles",
-            );
+            let path = http::uri::PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchWITBundles");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchWITBundles"));
+            req.extensions_mut().insert(GrpcMethod::new("SpiffeWorkloadAPI", "FetchWITBundles"));
             self.inner.server_streaming(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod spiffe_workload_api_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with SpiffeWorkloadApiServer.
     #[async_trait]
@@ -395,29 +316,21 @@ pub mod spiffe_workload_api_server {
         /// Server streaming response type for the FetchX509SVID method.
         type FetchX509SVIDStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::X509svidResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         async fn fetch_x509svid(
             &self,
             request: tonic::Request<super::X509svidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FetchX509SVIDStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::FetchX509SVIDStream>, tonic::Status>;
         /// Server streaming response type for the FetchX509Bundles method.
         type FetchX509BundlesStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::X509BundlesResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         async fn fetch_x509_bundles(
             &self,
             request: tonic::Request<super::X509BundlesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FetchX509BundlesStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::FetchX509BundlesStream>, tonic::Status>;
         async fn fetch_jwtsvid(
             &self,
             request: tonic::Request<super::JwtsvidRequest>,
@@ -425,49 +338,34 @@ pub mod spiffe_workload_api_server {
         /// Server streaming response type for the FetchJWTBundles method.
         type FetchJWTBundlesStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::JwtBundlesResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         async fn fetch_jwt_bundles(
             &self,
             request: tonic::Request<super::JwtBundlesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FetchJWTBundlesStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::FetchJWTBundlesStream>, tonic::Status>;
         async fn validate_jwtsvid(
             &self,
             request: tonic::Request<super::ValidateJwtsvidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ValidateJwtsvidResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::ValidateJwtsvidResponse>, tonic::Status>;
         /// Server streaming response type for the FetchWITSVID method.
         type FetchWITSVIDStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WitsvidResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         async fn fetch_witsvid(
             &self,
             request: tonic::Request<super::WitsvidRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FetchWITSVIDStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::FetchWITSVIDStream>, tonic::Status>;
         /// Server streaming response type for the FetchWITBundles method.
         type FetchWITBundlesStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WitBundlesResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         async fn fetch_wit_bundles(
             &self,
             request: tonic::Request<super::WitBundlesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::FetchWITBundlesStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::FetchWITBundlesStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct SpiffeWorkloadApiServer<T> {
@@ -490,10 +388,7 @@ pub mod spiffe_workload_api_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -537,10 +432,7 @@ pub mod spiffe_workload_api_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -548,24 +440,16 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchX509SVID" => {
                     #[allow(non_camel_case_types)]
                     struct FetchX509SVIDSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::ServerStreamingService<super::X509svidRequest>
-                    for FetchX509SVIDSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::ServerStreamingService<super::X509svidRequest>
+                        for FetchX509SVIDSvc<T>
+                    {
                         type Response = super::X509svidResponse;
                         type ResponseStream = T::FetchX509SVIDStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::X509svidRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::X509svidRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_x509svid(&inner, request)
-                                    .await
+                                <T as SpiffeWorkloadApi>::fetch_x509svid(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -595,27 +479,20 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchX509Bundles" => {
                     #[allow(non_camel_case_types)]
                     struct FetchX509BundlesSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::ServerStreamingService<super::X509BundlesRequest>
-                    for FetchX509BundlesSvc<T> {
+                    impl<T: SpiffeWorkloadApi>
+                        tonic::server::ServerStreamingService<super::X509BundlesRequest>
+                        for FetchX509BundlesSvc<T>
+                    {
                         type Response = super::X509BundlesResponse;
                         type ResponseStream = T::FetchX509BundlesStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::X509BundlesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_x509_bundles(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
+                                <T as SpiffeWorkloadApi>::fetch_x509_bundles(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -645,24 +522,13 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchJWTSVID" => {
                     #[allow(non_camel_case_types)]
                     struct FetchJWTSVIDSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::UnaryService<super::JwtsvidRequest>
-                    for FetchJWTSVIDSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::UnaryService<super::JwtsvidRequest> for FetchJWTSVIDSvc<T> {
                         type Response = super::JwtsvidResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::JwtsvidRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::JwtsvidRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_jwtsvid(&inner, request)
-                                    .await
-                            };
+                            let fut =
+                                async move { <T as SpiffeWorkloadApi>::fetch_jwtsvid(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -691,24 +557,19 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchJWTBundles" => {
                     #[allow(non_camel_case_types)]
                     struct FetchJWTBundlesSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::ServerStreamingService<super::JwtBundlesRequest>
-                    for FetchJWTBundlesSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::ServerStreamingService<super::JwtBundlesRequest>
+                        for FetchJWTBundlesSvc<T>
+                    {
                         type Response = super::JwtBundlesResponse;
                         type ResponseStream = T::FetchJWTBundlesStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::JwtBundlesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_jwt_bundles(&inner, request)
-                                    .await
+                                <T as SpiffeWorkloadApi>::fetch_jwt_bundles(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -738,23 +599,18 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/ValidateJWTSVID" => {
                     #[allow(non_camel_case_types)]
                     struct ValidateJWTSVIDSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::UnaryService<super::ValidateJwtsvidRequest>
-                    for ValidateJWTSVIDSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::UnaryService<super::ValidateJwtsvidRequest>
+                        for ValidateJWTSVIDSvc<T>
+                    {
                         type Response = super::ValidateJwtsvidResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ValidateJwtsvidRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as SpiffeWorkloadApi>::validate_jwtsvid(&inner, request)
-                                    .await
+                                <T as SpiffeWorkloadApi>::validate_jwtsvid(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -784,25 +640,16 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchWITSVID" => {
                     #[allow(non_camel_case_types)]
                     struct FetchWITSVIDSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::ServerStreamingService<super::WitsvidRequest>
-                    for FetchWITSVIDSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::ServerStreamingService<super::WitsvidRequest>
+                        for FetchWITSVIDSvc<T>
+                    {
                         type Response = super::WitsvidResponse;
                         type ResponseStream = T::FetchWITSVIDStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::WitsvidRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::WitsvidRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_witsvid(&inner, request)
-                                    .await
-                            };
+                            let fut =
+                                async move { <T as SpiffeWorkloadApi>::fetch_witsvid(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -831,24 +678,19 @@ pub mod spiffe_workload_api_server {
                 "/SpiffeWorkloadAPI/FetchWITBundles" => {
                     #[allow(non_camel_case_types)]
                     struct FetchWITBundlesSvc<T: SpiffeWorkloadApi>(pub Arc<T>);
-                    impl<
-                        T: SpiffeWorkloadApi,
-                    > tonic::server::ServerStreamingService<super::WitBundlesRequest>
-                    for FetchWITBundlesSvc<T> {
+                    impl<T: SpiffeWorkloadApi> tonic::server::ServerStreamingService<super::WitBundlesRequest>
+                        for FetchWITBundlesSvc<T>
+                    {
                         type Response = super::WitBundlesResponse;
                         type ResponseStream = T::FetchWITBundlesStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::WitBundlesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as SpiffeWorkloadApi>::fetch_wit_bundles(&inner, request)
-                                    .await
+                                <T as SpiffeWorkloadApi>::fetch_wit_bundles(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -875,25 +717,13 @@ pub mod spiffe_workload_api_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }

@@ -60,7 +60,8 @@ pub fn header(csr: &str, at: i64, signature: &str) -> String {
 pub fn read(method: &str, target: &str, headers: &HeaderMap) -> Result<Signed, ProofError> {
     let value = headers.get(HEADER).ok_or(ProofError::Missing)?.to_str().map_err(|_| ProofError::Shape)?;
     let mut parts = value.split(';');
-    let (Some(csr), Some(at), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(csr), Some(at), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(ProofError::Shape);
     };

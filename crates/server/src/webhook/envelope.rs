@@ -49,7 +49,9 @@ pub fn read(bytes: &[u8]) -> Result<Review, EnvelopeError> {
     let (object, old_object, options) = (take("object"), take("oldObject"), take("options"));
     let user: User = match take("userInfo") {
         Value::Null => return Err(EnvelopeError::Missing("request.userInfo")),
-        info => serde_json::from_value(info).map_err(|error| EnvelopeError::Part(format!("userInfo: {error}")))?,
+        info => {
+            serde_json::from_value(info).map_err(|error| EnvelopeError::Part(format!("userInfo: {error}")))?
+        }
     };
     let (kind, resource) = (request.get("kind"), request.get("resource"));
     Ok(Review {
@@ -82,8 +84,7 @@ pub fn read(bytes: &[u8]) -> Result<Review, EnvelopeError> {
 pub fn write(uid: &str, admitted: &Admitted) -> Vec<u8> {
     let mut response = json!({"uid": uid, "allowed": admitted.allowed});
     if !admitted.allowed {
-        response["status"] =
-            json!({"status": "Failure", "reason": "Forbidden", "code": FORBIDDEN, "message": admitted.message});
+        response["status"] = json!({"status": "Failure", "reason": "Forbidden", "code": FORBIDDEN, "message": admitted.message});
     }
     if !admitted.warnings.is_empty() {
         response["warnings"] = json!(admitted.warnings);

@@ -165,7 +165,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         // A stranger that keeps asking is not silent, but is still a stranger: it may stay as long.
         if self.end.as_mut().poll(cx).is_ready() && !self.caller.known.load(Ordering::Relaxed) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -43,7 +43,8 @@ impl Service {
             return Err(self.refuse(peer.pid, None, Status::permission_denied(text)));
         }
         let attested = timeout(self.patience, self.doors.attest.attest(peer)).await;
-        let attested = attested.unwrap_or_else(|_| Err(Refusal::Unavailable("attestation took too long".into())));
+        let attested =
+            attested.unwrap_or_else(|_| Err(Refusal::Unavailable("attestation took too long".into())));
         let caller = attested.map_err(|refusal| self.refuse(peer.pid, None, status(&refusal)))?;
         connection.known.store(true, Ordering::Relaxed);
         Ok((connection, caller))
@@ -76,7 +77,8 @@ impl Service {
                 sink.refused(Refused { pid, pod: Some(pod.clone()), text: status.message().to_owned() });
             }
         });
-        let ended = stream::once(async { Err(Status::unavailable("the stream of answers ended; ask again")) });
+        let ended =
+            stream::once(async { Err(Status::unavailable("the stream of answers ended; ask again")) });
         let answers = told.chain(ended).take_while(move |answer| {
             let go_on = !refused;
             refused |= answer.is_err();

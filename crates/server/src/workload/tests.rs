@@ -8,8 +8,8 @@ use outis_model::snapshot::Pod;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use spiffe::WorkloadApiClient;
 use tokio::sync::{oneshot, watch};
-use tonic::{Code, Request};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
 
 use super::proto::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use super::*;
@@ -89,7 +89,9 @@ impl Identities for Double {
         Box::pin(tokio_stream::wrappers::WatchStream::new(self.entitlements.clone()).map(Ok))
     }
     fn bundles(&self, _: &Caller) -> Updates<Result<TrustBundle, Refusal>> {
-        Box::pin(tokio_stream::wrappers::WatchStream::new(self.entitlements.clone()).map(|held| Ok(held.bundle)))
+        Box::pin(
+            tokio_stream::wrappers::WatchStream::new(self.entitlements.clone()).map(|held| Ok(held.bundle)),
+        )
     }
 }
 
@@ -138,7 +140,11 @@ async fn raw(socket: &Path) -> SpiffeWorkloadApiClient<Channel> {
     let socket = socket.to_owned();
     let connect = tower::service_fn(move |_| {
         let socket = socket.clone();
-        async move { Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(tokio::net::UnixStream::connect(socket).await?)) }
+        async move {
+            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(
+                tokio::net::UnixStream::connect(socket).await?,
+            ))
+        }
     });
     let endpoint = Endpoint::from_static("http://localhost");
     SpiffeWorkloadApiClient::new(endpoint.connect_with_connector(connect).await.expect("connected"))
@@ -181,13 +187,18 @@ async fn three_rotations_reach_an_open_stream() {
 async fn a_process_without_identity_is_denied_and_told() {
     let denied = Refusal::Denied("this process belongs to no pod of this node".into());
     let house = House::open(Err(denied), Limits::default());
-    let status = raw(&house.socket).await.fetch_x509svid(with_header(Default::default())).await.expect_err("denied");
+    let status =
+        raw(&house.socket).await.fetch_x509svid(with_header(Default::default())).await.expect_err("denied");
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(house.refusals(), ["this process belongs to no pod of this node"]);
     let error = house.client().await.fetch_x509_svid().await.expect_err("denied");
     assert!(format!("{error:?}").contains("PermissionDenied"), "{error:?}");
     *house.double.answer.lock().expect("lock") = Err(Refusal::Unavailable("the pod is not known yet".into()));
-    let status = raw(&house.socket).await.fetch_x509svid(with_header(Default::default())).await.expect_err("too early");
+    let status = raw(&house.socket)
+        .await
+        .fetch_x509svid(with_header(Default::default()))
+        .await
+        .expect_err("too early");
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "the pod is not known yet"));
 }
 
@@ -217,7 +228,8 @@ async fn a_pod_has_only_so_many_connections() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut client = raw(&house.socket).await;
-        let mut stream = client.fetch_x509svid(with_header(Default::default())).await.expect("room").into_inner();
+        let mut stream =
+            client.fetch_x509svid(with_header(Default::default())).await.expect("room").into_inner();
         stream.next().await.expect("open").expect("svid");
         held.push((client, stream));
     }
@@ -230,7 +242,8 @@ async fn a_pod_has_only_so_many_connections() {
 async fn streams_end_when_the_server_does() {
     let mut house = House::open(Ok(()), Limits::default());
     let mut client = raw(&house.socket).await;
-    let mut stream = client.fetch_x509svid(with_header(Default::default())).await.expect("entitled").into_inner();
+    let mut stream =
+        client.fetch_x509svid(with_header(Default::default())).await.expect("entitled").into_inner();
     stream.next().await.expect("open").expect("svid");
     drop(house.close.take());
     assert!(stream.next().await.is_none_or(|end| end.is_err()));

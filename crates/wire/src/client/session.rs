@@ -12,11 +12,11 @@ use tonic::Streaming;
 use tracing::info;
 
 use super::Uplink;
+use crate::MAX_REPORT;
 use crate::error::{WireError, describe};
 use crate::message::{Downward, Hello};
 use crate::proto::{self, up};
 use crate::spool::Entry;
-use crate::MAX_REPORT;
 
 /// Messages between us and the socket; the rest waits in the spool.
 const QUEUE: usize = 16;
@@ -57,7 +57,8 @@ impl<'a> Session<'a> {
         let _ = up.try_send(up::Message::Hello(hello.into()).into());
         let address = uplink.parts.controller.address.clone();
         let late = || ended(&address, format!("no answer within {} s", WELCOME.as_secs()));
-        let opened = timeout(WELCOME, client.attach(ReceiverStream::new(outbound))).await.map_err(|_| late())?;
+        let opened =
+            timeout(WELCOME, client.attach(ReceiverStream::new(outbound))).await.map_err(|_| late())?;
         let down = opened.map_err(|status| ended(&address, said(&status)))?.into_inner();
         let mut session = Self { uplink, up, down, cursor: 0, queue: VecDeque::new() };
         match timeout(WELCOME, session.next()).await.map_err(|_| late())?? {

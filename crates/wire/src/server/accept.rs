@@ -78,7 +78,11 @@ pub(super) fn connections(
             match accepted {
                 Ok((tcp, address)) => match Arc::clone(&strangers).try_acquire_owned() {
                     Ok(place) => drop(tokio::spawn(Arc::clone(&porter).admit(tcp, address, place))),
-                    Err(_) => porter.refuse(address, Why::TooMany, "too many connections without a certificate".into()),
+                    Err(_) => porter.refuse(
+                        address,
+                        Why::TooMany,
+                        "too many connections without a certificate".into(),
+                    ),
                 },
                 // Out of file descriptors, for example: others may leave meanwhile.
                 Err(error) => {
@@ -137,7 +141,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Some(end) = &mut self.end
             && end.as_mut().poll(cx).is_ready()
         {

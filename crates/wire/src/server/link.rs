@@ -38,7 +38,10 @@ impl Link {
 impl link_server::Link for Link {
     type AttachStream = ReceiverStream<Result<proto::Down, Status>>;
 
-    async fn attach(&self, request: Request<Streaming<proto::Up>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<proto::Up>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         let peer = peer(&request)?;
         let component = component(&self.doors, &peer).await?;
         if component.role == Role::Controller {
@@ -60,7 +63,10 @@ impl link_server::Link for Link {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn sign(&self, request: Request<proto::SignRequest>) -> Result<Response<proto::SignedChain>, Status> {
+    async fn sign(
+        &self,
+        request: Request<proto::SignRequest>,
+    ) -> Result<Response<proto::SignedChain>, Status> {
         let peer = peer(&request)?;
         let component = component(&self.doors, &peer).await?;
         let no = |why, answer| refuse(&self.doors, &peer, why, answer);

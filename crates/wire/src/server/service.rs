@@ -31,7 +31,11 @@ pub(super) fn refuse(doors: &Doors, peer: &Peer, why: Why, answer: Status) -> St
 /// The component behind a connection.
 pub(super) async fn component(doors: &Doors, peer: &Peer) -> Result<Component, Status> {
     let id = proven(doors, peer)?;
-    doors.registry.component_of(id).await.map_err(|refusal| refuse(doors, peer, Why::NotEnrolled, status(&refusal)))
+    doors
+        .registry
+        .component_of(id)
+        .await
+        .map_err(|refusal| refuse(doors, peer, Why::NotEnrolled, status(&refusal)))
 }
 
 fn proven<'a>(doors: &Doors, peer: &'a Peer) -> Result<&'a SpiffeId, Status> {
@@ -78,7 +82,8 @@ impl Enrol for Enrolling {
             })?;
         }
         let answer = self.doors.registry.enrol(Secret::new(token), csr).await;
-        let enrolment = answer.map_err(|refusal| refuse(&self.doors, &peer, Why::Enrolment, status(&refusal)))?;
+        let enrolment =
+            answer.map_err(|refusal| refuse(&self.doors, &peer, Why::Enrolment, status(&refusal)))?;
         Ok(Response::new(enrolment.into()))
     }
 }

@@ -78,7 +78,8 @@ impl Session {
         let sender = Sender { component: self.component.clone(), spool: hello.spool };
         let seats = Arc::clone(&self.seats);
         let taken = timeout(self.limits.store + PATIENCE, seats.take(&sender.key())).await;
-        let (_seat, left) = taken.map_err(|_| End::Return("an older connection of this sender is still busy"))?;
+        let (_seat, left) =
+            taken.map_err(|_| End::Return("an older connection of this sender is still busy"))?;
         let last = timeout(self.limits.store, self.doors.intake.last(&sender)).await;
         let last = last
             .map_err(|_| store("the store did not answer".into()))?
@@ -108,7 +109,12 @@ impl Session {
         Err(End::Refused(Why::Impostor, text))
     }
 
-    async fn serve(&mut self, sender: &Sender, mut ledger: Ledger, left: oneshot::Receiver<()>) -> Result<End, End> {
+    async fn serve(
+        &mut self,
+        sender: &Sender,
+        mut ledger: Ledger,
+        left: oneshot::Receiver<()>,
+    ) -> Result<End, End> {
         let mut resources = (self.doors.resources)(&self.component);
         resources.mark_changed();
         let mut pushed = BTreeMap::new();

@@ -16,8 +16,8 @@ use outis_model::record::{Record, RecordId, RecordKind, Subject};
 use outis_model::secret::Secret;
 use outis_model::spiffe::SpiffeId;
 use outis_wire::{
-    Acknowledgement, Backoff, Controller, Doors, Enrolment, Intake, Limits, LinkState, MemorySpool, Numbered, Outbox,
-    Receive, Refused, Registry, Sender, Sink, SpoolLimits, Uplink, UplinkParts, Why, serve,
+    Acknowledgement, Backoff, Controller, Doors, Enrolment, Intake, Limits, LinkState, MemorySpool, Numbered,
+    Outbox, Receive, Refused, Registry, Sender, Sink, SpoolLimits, Uplink, UplinkParts, Why, serve,
 };
 use rustls::ClientConfig;
 use tokio::net::TcpListener;
@@ -64,7 +64,12 @@ pub(crate) fn controller_at(address: SocketAddr, tls: Arc<ClientConfig>) -> Cont
     Controller { address: address.to_string(), name: "localhost".try_into().expect("name"), tls }
 }
 
-pub(crate) fn uplink(keys: &Keys, address: SocketAddr, component: Component, outbox: Outbox) -> JoinHandle<()> {
+pub(crate) fn uplink(
+    keys: &Keys,
+    address: SocketAddr,
+    component: Component,
+    outbox: Outbox,
+) -> JoinHandle<()> {
     uplink_with(controller_at(address, keys.client(&component)), component, outbox)
 }
 
@@ -241,8 +246,11 @@ impl Registry for Disk {
             if !good {
                 return Err(Refusal::Denied("this token was used before".into()));
             }
-            let bundle =
-                TrustBundle { trust_domain: "a.example".parse().expect("domain"), roots: vec![vec![7]], sequence: 3 };
+            let bundle = TrustBundle {
+                trust_domain: "a.example".parse().expect("domain"),
+                roots: vec![vec![7]],
+                sequence: 3,
+            };
             Ok(Enrolment { signed: signed(csr), bundle })
         })
     }
@@ -269,7 +277,11 @@ fn signed(csr: Vec<u8>) -> SignedChain {
 }
 
 impl Sign for Disk {
-    fn sign<'a>(&'a self, node: &'a NodeName, request: SigningRequest) -> Answer<'a, Result<SignedChain, Refusal>> {
+    fn sign<'a>(
+        &'a self,
+        node: &'a NodeName,
+        request: SigningRequest,
+    ) -> Answer<'a, Result<SignedChain, Refusal>> {
         Box::pin(async move {
             if request.pod_uid.to_string() == "here" {
                 return Ok(signed(request.csr));
