@@ -60,6 +60,11 @@ fn protobuf(crate_dir: &str, files: &mut BTreeMap<PathBuf, String>) -> Result<()
     for file in crate::ebpf::files(out.path())? {
         let name =
             file.file_name().expect("a file").to_string_lossy().replace('.', "_").replace("_rs", ".rs");
+        // Formatted as the rest, so that formatting everything changes nothing here.
+        Tool::new("rustfmt")
+            .args(["--edition", "2024", "--config-path"])
+            .args([root(), file.clone()])
+            .run()?;
         let text = fs::read_to_string(&file)?;
         let path = PathBuf::from(crate_dir).join("src/gen").join(if name == "_.rs" {
             "workload.rs".into()
