@@ -75,6 +75,7 @@ export PATH=$BIN:$PATH
 mkdir -p "$PKI" "$KCFG" "$RUN" "$LOG" "$STATE/etc"
 cat >"$STATE/options" <<EOF
 WAS="$MODE $NESTED $INDEX"
+: "\${OUTIS_KUBELET_DIR:=$KUBELET_DIR}" "\${OUTIS_CRI_DIR:=$CRI_DIR}"
 : "\${OUTIS_CLUSTER_MODE:=$MODE}" "\${OUTIS_NESTED:=$NESTED}" "\${OUTIS_CLUSTER_INDEX:=$INDEX}" "\${OUTIS_NODES:=$NODES}" "\${OUTIS_NODE_NAME:=$NODE_NAME}"
 EOF
 ca() { # ca NAME CN
@@ -234,7 +235,7 @@ node_start() {
     cgroups; rm -f "$ND/up"
     exec 9</run; flock 9 # another cluster's down.sh may be removing the directories to mount on
     # what a node keeps on disk, found at the usual paths inside its mount namespace
-    mkdir -p "$ND"/{kubelet,cri,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d} "$KUBELET_DIR" "$CRI_DIR" /var/lib/cni /var/log/pods /var/log/containers
+    mkdir -p "$ND"/{kubelet,kubelet-fixed,cri,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d} "$KUBELET_DIR" /var/lib/kubelet "$CRI_DIR" /var/lib/cni /var/log/pods /var/log/containers
     echo "${OUTIS_DNS_UPSTREAM:+nameserver $OUTIS_DNS_UPSTREAM}" >"$ND/etc/resolv.conf"
     [ "$NESTED" = 0 ] || flags+=(-p -f -C)
     # shellcheck disable=SC2016
