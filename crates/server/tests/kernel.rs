@@ -13,8 +13,13 @@ fn in_own_namespace(test: &str, body: impl FnOnce(&Path)) {
     if std::env::var_os(INSIDE).is_none() {
         let mut child = std::process::Command::new("unshare");
         child.args(["--mount", "--propagation", "private", "--"]).arg(std::env::current_exe().expect("ours"));
-        let status = child.args(["--exact", test, "--ignored", "--nocapture"]).env(INSIDE, "1").status();
-        assert!(status.expect("util-linux").success());
+        let inside = child
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .env(INSIDE, "1")
+            .output()
+            .expect("util-linux");
+        let said = String::from_utf8_lossy(&inside.stdout);
+        assert!(inside.status.success(), "{said}{}", String::from_utf8_lossy(&inside.stderr));
         return;
     }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("root");
