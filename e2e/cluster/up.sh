@@ -235,7 +235,7 @@ node_start() {
     cgroups; rm -f "$ND/up"
     exec 9</run; flock 9 # another cluster's down.sh may be removing the directories to mount on
     # what a node keeps on disk, found at the usual paths inside its mount namespace
-    mkdir -p "$ND"/{kubelet,kubelet-fixed,cri,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d} "$KUBELET_DIR" /var/lib/kubelet "$CRI_DIR" /var/lib/cni /var/log/pods /var/log/containers
+    mkdir -p "$ND"/{kubelet,kubelet-fixed,cri,cri-fixed,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d} "$KUBELET_DIR" /var/lib/kubelet "$CRI_DIR" /run/containerd /var/lib/cni /var/log/pods /var/log/containers
     echo "${OUTIS_DNS_UPSTREAM:+nameserver $OUTIS_DNS_UPSTREAM}" >"$ND/etc/resolv.conf"
     [ "$NESTED" = 0 ] || flags+=(-p -f -C)
     # shellcheck disable=SC2016

@@ -146,6 +146,11 @@ fn leftovers(name: &str) -> Vec<String> {
                 .then(|| format!("cgroup {}", hierarchy.path().join(&own).display())),
         );
     }
+    if !any_up() {
+        for dir in ["/var/lib/kubelet", "/run/containerd", "/run/k3s", "/var/lib/rancher", "/var/lib/cni"] {
+            left.extend((!foreign(dir) && Path::new(dir).exists()).then(|| format!("directory {dir}")));
+        }
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let state = state(name);
     left.extend(
@@ -168,6 +173,20 @@ fn leftovers(name: &str) -> Vec<String> {
         }
     }
     left
+}
+
+/// Whether another cluster of ours runs, which uses the same directories to mount on.
+fn any_up() -> bool {
+    fs::read_dir("/run/netns")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("outis-"))
+}
+
+/// Whether a directory is the machine's own: a kubelet or containerd that is not ours keeps files there.
+fn foreign(dir: &str) -> bool {
+    ["containerd.sock", "config.yaml", "docker"].iter().any(|file| Path::new(dir).join(file).exists())
 }
 
 fn state(name: &str) -> PathBuf {
