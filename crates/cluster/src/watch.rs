@@ -1,0 +1,175 @@
+//! Everything of one kind, kept current.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as follow};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch as channel;
+
+/// How a watch is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// Rises with every change.
+    pub version: u64,
+    /// Whether the whole list was seen at least once.
+    pub synced: bool,
+    /// Why it is behind, when it is.
+    pub stale: Option<String>,
+}
+
+/// The objects as far as they are known.
+pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+    state: channel::Receiver<State>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Watched<K> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), state: self.state.clone() }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Watched<K> {
+    /// All objects, in order of namespace and name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<K>> {
+        let mut objects = self.store.state();
+        objects.sort_by_cached_key(|object| (object.meta().namespace.clone(), object.meta().name.clone()));
+        objects
+    }
+
+    /// One object of a cluster-scoped kind. `None` means absent only if the state is synced and not stale.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<K>> {
+        self.store.get(&ObjectRef::new(name))
+    }
+
+    /// How the watch is now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// How the watch is, whenever that changes.
+    #[must_use]
+    pub fn changes(&self) -> channel::Receiver<State> {
+        self.state.clone()
+    }
+}
+
+/// Follows all objects of one kind. The future does the work and never ends; drop it to stop.
+pub fn watch<K>(api: Api<K>) -> (Watched<K>, impl Future<Output = ()> + Send)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let events = follow::watcher(api, watcher::Config::default()).default_backoff().modify(|object| {
+        object.meta_mut().managed_fields = None;
+    });
+    fold(events)
+}
+
+fn fold<K>(
+    events: impl futures::Stream<Item = Result<Event<K>, watcher::Error>> + Send,
+) -> (Watched<K>, impl Future<Output = ()> + Send)
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    let (store, mut writer) = reflector::store::<K>();
+    let (sender, state) = channel::channel(State::default());
+    let work = async move {
+        let mut events = std::pin::pin!(events);
+        loop {
+            match events.as_mut().try_next().await {
+                Ok(Some(event)) => {
+                    writer.apply_watcher_event(&event);
+                    sender.send_modify(|state| took(state, &event));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
+                    sender.send_modify(|state| state.stale = Some(error.to_string()));
+                }
+            }
+        }
+    };
+    (Watched { store, state }, work)
+}
+
+fn took<K>(state: &mut State, event: &Event<K>) {
+    match event {
+        // A list under way is not seen before it is whole.
+        Event::Init | Event::InitApply(_) => {}
+        Event::InitDone => {
+            state.synced = true;
+            state.stale = None;
+            state.version += 1;
+        }
+        Event::Apply(_) | Event::Delete(_) => {
+            state.stale = None;
+            state.version += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn namespace(name: &str) -> Namespace {
+        let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
+        Namespace { metadata, ..Namespace::default() }
+    }
+
+    fn lost() -> watcher::Error {
+        watcher::Error::NoResourceVersion
+    }
+
+    async fn after(events: Vec<Result<Event<Namespace>, watcher::Error>>) -> Watched<Namespace> {
+        let (watched, work) = fold(stream::iter(events).boxed());
+        work.await;
+        watched
+    }
+
+    fn names(watched: &Watched<Namespace>) -> Vec<String> {
+        watched.list().iter().filter_map(|object| object.metadata.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_list_under_way_is_not_seen_before_it_is_whole() {
+        let begun = after(vec![Ok(Event::Init), Ok(Event::InitApply(namespace("b")))]).await;
+        assert_eq!((names(&begun).len(), begun.state().synced), (0, false));
+        let whole = after(vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(namespace("b"))),
+            Ok(Event::InitApply(namespace("a"))),
+            Ok(Event::InitDone),
+            Ok(Event::Delete(namespace("b"))),
+        ])
+        .await;
+        assert_eq!(names(&whole), ["a"]);
+        assert_eq!(whole.state(), State { version: 2, synced: true, stale: None });
+    }
+
+    #[tokio::test]
+    async fn a_lost_watch_keeps_what_it_knows_and_says_that_it_is_behind() {
+        let events =
+            vec![Ok(Event::Init), Ok(Event::InitApply(namespace("a"))), Ok(Event::InitDone), Err(lost())];
+        let behind = after(events).await;
+        assert_eq!(names(&behind), ["a"]);
+        assert!(behind.state().stale.is_some() && behind.state().synced);
+        let events =
+            vec![Ok(Event::Init), Ok(Event::InitDone), Err(lost()), Ok(Event::Apply(namespace("b")))];
+        assert_eq!(after(events).await.state().stale, None, "caught up");
+    }
+}
