@@ -22,11 +22,11 @@ pub(crate) async fn tell(with: &With, check: bool, keep: bool) -> Result<bool> {
     let mut lines = Lines::default();
     let mut webhook = play(&world, &mut lines).await;
     if !check {
-        let again = Webhook::start(&world, POLICIES).await?;
+        let again = Webhook::start(&world).await?;
         world.apply(&again.registration("Ignore").to_string()).await?;
         println!(
             "--- the webhook judges pods of namespace shop (Ctrl-C ends); its log is {}",
-            again.policies.path().join("log").display()
+            again.folder.path().join("log").display()
         );
         tokio::signal::ctrl_c().await?;
         webhook = Some(again);
@@ -57,14 +57,15 @@ pub(crate) async fn run(with: &With) -> Result<Lines> {
 
 async fn play(world: &World, lines: &mut Lines) -> Option<Webhook> {
     lines.tell("cluster ready", cluster(world)).await;
+    lines.tell("resources defined, a faulty policy refused with a sentence", defined(world)).await;
     let mut started = None;
     lines.tell("webhook ready and registered", register(world, &mut started)).await;
     let mut webhook = started?;
     lines.tell("a bad pod is refused by all three engines", refused(world)).await;
     lines.tell("a good pod is admitted and runs", admitted(world)).await;
-    lines.tell("scan says the same offline", scanned(world, &webhook)).await;
+    lines.tell("scan says the same offline", scanned(world)).await;
     lines.tell("latency at 200 requests a second", latency(world, &webhook)).await;
-    lines.tell("policies that only warn refuse nothing", warned(world, &webhook)).await;
+    lines.tell("policies that only warn refuse nothing", warned(world)).await;
     lines.tell("an unreadable policy is told, the old one judges", unreadable(world, &webhook)).await;
     lines.tell("without the webhook, Ignore admits and Fail refuses", away(world, &mut webhook)).await;
     Some(webhook)
@@ -81,9 +82,31 @@ async fn cluster(world: &World) -> Result<String> {
     Ok(format!("Kubernetes {version}, {} nodes", nodes.items.len()))
 }
 
+async fn defined(world: &World) -> Result<String> {
+    let crds = world.outis(&["crds"]).await?;
+    world.apply(&crds.out).await?;
+    let known = async || world.apply(&POLICIES.replace("shop-", "probe-")).await.is_ok();
+    eventually(Duration::from_secs(20), "the API server takes policies", known).await?;
+    world.delete(&POLICIES.replace("shop-", "probe-")).await?;
+    let two = POLICIES.replace(
+        "podSecurity: {level: restricted}",
+        "podSecurity: {level: restricted}\n  cel: {validations: [{expression: 'true'}]}",
+    );
+    let Err(kube::Error::Api(status)) = world.try_create(&two).await else {
+        bail!("two engines in one policy were taken")
+    };
+    ensure!(
+        status.message.contains("exactly one of podSecurity, rego and cel must be given"),
+        "{}",
+        status.message
+    );
+    Ok("and one with two engines is refused: exactly one of podSecurity, rego and cel must be given".into())
+}
+
 async fn register(world: &World, started: &mut Option<Webhook>) -> Result<String> {
     world.apply(NAMESPACE).await?;
-    let webhook = Webhook::start(world, POLICIES).await?;
+    world.apply(POLICIES).await?;
+    let webhook = Webhook::start(world).await?;
     world.apply(&webhook.registration("Ignore").to_string()).await?;
     let said = format!("at {}", webhook.address);
     *started = Some(webhook);
@@ -124,16 +147,16 @@ async fn admitted(world: &World) -> Result<String> {
     Ok("ledger is ready".into())
 }
 
-async fn scanned(world: &World, webhook: &Webhook) -> Result<String> {
-    let policies = webhook.policies.path().join("policies.yaml").display().to_string();
+async fn scanned(world: &World) -> Result<String> {
+    let kubeconfig = world.with.kubeconfig.display().to_string();
     let dir = tempfile::tempdir()?;
     for (name, manifest, code) in [("bad.yaml", BAD.to_owned(), 1), ("good.yaml", world.good(GOOD), 0)] {
         let file = dir.path().join(name);
         std::fs::write(&file, manifest)?;
-        let ran = world.outis(&["scan", &file.display().to_string(), "-p", &policies]).await?;
+        let ran = world.outis(&["--kubeconfig", &kubeconfig, "scan", &file.display().to_string()]).await?;
         ensure!(ran.code == code, "scan of {name} ended with {}: {}{}", ran.code, ran.out, ran.err);
     }
-    Ok("exit 1 for the bad pod, 0 for the good one".into())
+    Ok("exit 1 for the bad pod, 0 for the good one, by the cluster's policies".into())
 }
 
 async fn latency(world: &World, webhook: &Webhook) -> Result<String> {
@@ -147,29 +170,25 @@ async fn latency(world: &World, webhook: &Webhook) -> Result<String> {
     ))
 }
 
-async fn warned(world: &World, webhook: &Webhook) -> Result<String> {
-    std::fs::write(
-        webhook.policies.path().join("policies.yaml"),
-        POLICIES.replace("mode: enforce", "mode: warn"),
-    )?;
+async fn warned(world: &World) -> Result<String> {
+    world.apply(&POLICIES.replace("mode: enforce", "mode: warn")).await?;
     let passes = async || world.try_create(BAD).await.is_ok();
     eventually(Duration::from_secs(15), "the bad pod is admitted with warnings", passes).await?;
-    std::fs::write(webhook.policies.path().join("policies.yaml"), POLICIES)?;
+    world.apply(POLICIES).await?;
     let told = async || refusal(world).await.is_some();
     eventually(Duration::from_secs(15), "it is refused again", told).await?;
     Ok("changed and changed back, taken over both times".into())
 }
 
 async fn unreadable(world: &World, webhook: &Webhook) -> Result<String> {
-    let broken = POLICIES.replace("object.spec.containers.all(", "object.spec.containers.nosuchfunction(");
-    std::fs::write(webhook.policies.path().join("policies.yaml"), broken)?;
-    let log = webhook.policies.path().join("log");
-    let told =
-        async || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("A policy cannot be used"));
+    world
+        .apply(&POLICIES.replace("object.spec.containers.all(", "object.spec.containers.nosuchfunction("))
+        .await?;
+    let told = async || webhook.log().contains("A policy cannot be used");
     eventually(Duration::from_secs(15), "the fault is in the log", told).await?;
     let message = refusal(world).await.context("the bad pod was admitted")?;
     ensure!(message.contains("shop-limits"), "the old version does not judge: {message}");
-    std::fs::write(webhook.policies.path().join("policies.yaml"), POLICIES)?;
+    world.apply(POLICIES).await?;
     Ok("the old version of shop-limits went on judging".into())
 }
 
@@ -189,5 +208,7 @@ async fn clean(world: &World) -> Result<String> {
     let registration = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: outis-e2e}\n";
     world.delete(registration).await?;
     world.delete(NAMESPACE).await?;
-    Ok("registration and namespace are gone".into())
+    world.delete(POLICIES).await?;
+    world.delete(&world.outis(&["crds"]).await?.out).await?;
+    Ok("registration, namespace, policies and their definition are gone".into())
 }

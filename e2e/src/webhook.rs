@@ -17,42 +17,40 @@ pub(crate) struct Webhook {
     pub(crate) address: String,
     health: String,
     pub(crate) certificate: String,
-    pub(crate) policies: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     _serving: tempfile::TempDir,
 }
 
 impl Webhook {
-    /// Starts it with the shop's policies; waits until it says that it is ready.
-    pub(crate) async fn start(world: &World, policies: &str) -> Result<Self> {
+    /// Starts it on the cluster's policies; waits until it says that it is ready.
+    pub(crate) async fn start(world: &World) -> Result<Self> {
         let own = own_address(world)?;
         let (port, health) = (free_port(own)?, free_port(own)?);
         let (serving, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let certificate = certificate(own, serving.path())?;
-        std::fs::write(folder.path().join("policies.yaml"), policies)?;
         let address = socket(own, port);
         let child = Command::new(&world.with.outis)
             .arg("webhook")
             .args(["--address", &address, "--health-address", &socket(own, health)])
             .arg("--serving-dir")
             .arg(serving.path())
-            .arg("--policy-dir")
-            .arg(folder.path())
+            .arg("--kubeconfig")
+            .arg(&world.with.kubeconfig)
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(folder.path().join("log"))?)
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the webhook")?;
-        let webhook = Self {
-            child,
-            address,
-            health: socket(own, health),
-            certificate,
-            policies: folder,
-            _serving: serving,
-        };
+        let webhook =
+            Self { child, address, health: socket(own, health), certificate, folder, _serving: serving };
         let ready = async || webhook.readiness().await.is_ok_and(|said| said.starts_with("ok"));
         eventually(Duration::from_secs(20), "the webhook is ready", ready).await?;
         Ok(webhook)
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// What `/readyz` says.

@@ -12,11 +12,24 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "outis", version, propagate_version = true, max_term_width = 110)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
     /// Log more of what we do: -v, -vv. `OUTIS_LOG` takes a full filter.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Cluster {
+    /// Kubeconfig file; default as kubectl, or the pod we are in.
+    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG", hide_env_values = true)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; default the current one.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
 }
 
 /// How answers are printed.
@@ -47,6 +60,8 @@ pub(crate) enum Command {
     /// The controller's store, on disk.
     #[command(subcommand)]
     Store(Store),
+    /// Print our custom resource definitions, to be applied to a cluster.
+    Crds,
     /// Print a completion script.
     Completion {
         /// For which shell.
@@ -60,8 +75,8 @@ pub(crate) struct Scan {
     /// Manifests: files, directories, or `-` for standard input.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Policies: files or directories.
-    #[arg(short, long = "policies", value_name = "FILE", required = true)]
+    /// Policies: files or directories; default the cluster's.
+    #[arg(short, long = "policies", value_name = "FILE")]
     pub(crate) policies: Vec<PathBuf>,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]

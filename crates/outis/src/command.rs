@@ -24,13 +24,17 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 async fn dispatch(arguments: Arguments) -> Result<u8> {
     match arguments.command {
         Command::Webhook(overrides) => {
-            crate::mode::webhook::run(WebhookConfig::read(overrides.reader()?)?).await?;
+            crate::mode::webhook::run(WebhookConfig::read(overrides.reader()?)?, &arguments.cluster).await?;
             Ok(exit::FINE)
         }
-        Command::Scan(scan) => scan::run(&scan),
+        Command::Scan(scan) => scan::run(&scan, &arguments.cluster).await,
         Command::Log(log) => log::run(&log),
         Command::Store(store) => log::store(&store).await,
         Command::Identity(identity) => identity::run(&identity),
+        Command::Crds => {
+            println!("{}", serde_saphyr::to_string_multiple(&outis_api::crds())?);
+            Ok(exit::FINE)
+        }
         Command::Completion { shell } => {
             let mut grammar = crate::arguments::grammar();
             clap_complete::generate(shell, &mut grammar, "outis", &mut std::io::stdout());

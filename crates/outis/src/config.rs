@@ -21,7 +21,11 @@ impl Settings for WebhookSettings {
         Setting::new("address", "[::]:9443", "where the API server calls, over TLS"),
         Setting::new("health-address", "[::]:8081", "where health and metrics are served, plain"),
         Setting::new("serving-dir", "/var/run/secrets/outis-serving", "directory with tls.crt and tls.key"),
-        Setting::required("policy-dir", "directory of AdmissionPolicy manifests; read again when it changes"),
+        Setting::new(
+            "policy-dir",
+            "",
+            "directory of AdmissionPolicy manifests, read again when it changes; empty for the cluster's",
+        ),
         Setting::new("workers", "0", "threads that judge; 0 for one per core"),
     ];
 }
@@ -32,7 +36,8 @@ pub(crate) struct WebhookConfig {
     pub(crate) address: SocketAddr,
     pub(crate) health: SocketAddr,
     pub(crate) serving: PathBuf,
-    pub(crate) policies: PathBuf,
+    /// `None`: the cluster's.
+    pub(crate) policies: Option<PathBuf>,
     pub(crate) workers: usize,
 }
 
@@ -50,7 +55,7 @@ impl WebhookConfig {
                 address: address?,
                 health: health?,
                 serving: serving?,
-                policies: policies?,
+                policies: Some(policies?).filter(|dir| !dir.as_os_str().is_empty()),
                 workers: workers?,
             })
         })

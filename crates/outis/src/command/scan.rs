@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::output;
-use crate::arguments::{Output, Scan};
+use crate::arguments::{Cluster, Output, Scan};
 use crate::exit::{FINDINGS, FINE};
 
 /// What became of one object.
@@ -25,8 +25,12 @@ struct Judged {
 }
 
 /// Judges every object; 1 when an enforcing policy refuses one.
-pub(super) fn run(scan: &Scan) -> Result<u8> {
-    let set = Arc::new(crate::policies::sound(&scan.policies)?);
+pub(super) async fn run(scan: &Scan, cluster: &Cluster) -> Result<u8> {
+    let written = match scan.policies.as_slice() {
+        [] => crate::policies::of_cluster(cluster).await?,
+        files => crate::policies::written(files)?,
+    };
+    let set = Arc::new(crate::policies::sound(written)?);
     let mut judge = Judge::new(&set);
     let mut judged = Vec::new();
     let mut without = 0;

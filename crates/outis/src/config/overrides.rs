@@ -10,17 +10,13 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
     pub(crate) key: &'static str,
-    pub(crate) default: Option<&'static str>,
+    pub(crate) default: &'static str,
     pub(crate) help: &'static str,
 }
 
 impl Setting {
     pub(crate) const fn new(key: &'static str, default: &'static str, help: &'static str) -> Self {
-        Self { key, default: Some(default), help }
-    }
-
-    pub(crate) const fn required(key: &'static str, help: &'static str) -> Self {
-        Self { key, default: None, help }
+        Self { key, default, help }
     }
 
     /// The environment variable of this setting.
@@ -62,7 +58,10 @@ impl<S: Settings> clap::Args for Overrides<S> {
             .value_parser(value_parser!(PathBuf))
             .help("settings as YAML; the environment and flags win over it");
         S::TABLE.iter().fold(command.arg(file), |command, setting| {
-            let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+            let default = match setting.default {
+                "" => String::new(),
+                text => format!(" [default: {text}]"),
+            };
             let help = format!("{} [env: {}]{default}", setting.help, setting.variable());
             command.arg(Arg::new(setting.key).long(setting.key).value_name("VALUE").help(help))
         })

@@ -37,16 +37,8 @@ impl Reader {
                 .or_else(|| {
                     Some((from_file.get(setting.key)?.clone(), format!("{:?} in the file", setting.key)))
                 })
-                .or_else(|| Some((setting.default?.to_owned(), "the default".into())));
-            match found {
-                Some(found) => {
-                    values.insert(setting.key, found);
-                }
-                None => faults.push(format!(
-                    "--{} is missing ({}); {variable} sets it, too",
-                    setting.key, setting.help
-                )),
-            }
+                .unwrap_or_else(|| (setting.default.to_owned(), "the default".into()));
+            values.insert(setting.key, found);
         }
         Ok(Self { values, faults })
     }

@@ -1,14 +1,14 @@
 //! The admission webhook: judges requests by workers that own their programs, never by a queue that grows.
+//! It needs no controller: policies come from the API server itself, or from a folder.
 
 mod decide;
 mod serving;
+mod source;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -17,28 +17,34 @@ use outis_server::health::{self, Readiness};
 use outis_server::http::{Counts, Door, bind};
 use tracing::{info, warn};
 
+use crate::arguments::Cluster;
 use crate::config::WebhookConfig;
 use crate::policies;
+use source::Source;
 use workers::Workers;
 
-/// How often policies and certificate are looked at for changes.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// Runs until told to end.
-pub(crate) async fn run(config: WebhookConfig) -> Result<()> {
+pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> {
     let told = super::until_told()?;
     // Ports first: one in use is told before anything else starts.
     let door = bind(&config.address.to_string()).await?;
     let health_door = bind(&config.health.to_string()).await?;
     let readiness = Readiness::awaiting(&["policies", "certificate"]);
+    let source = match config.policies {
+        Some(dir) => Source::Folder(dir),
+        None => {
+            let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref());
+            Source::cluster(&client.await?)
+        }
+    };
     let set = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
-    let workers =
-        Arc::new(Workers::start(config.workers, Arc::clone(&set)).context("cannot start the workers")?);
+    let workers = Workers::start(config.workers, Arc::clone(&set), source.clone());
+    let workers = Arc::new(workers.context("cannot start the workers")?);
     let serving = serving::Serving::new(&config.serving);
     let tls = outis_identity::tls::plain_server(serving.credential())?;
     let counts = Arc::new(Counts::default());
-    let keep = keep_current(config.policies.clone(), set, serving, readiness.clone());
-    let counters = counters(Arc::clone(&workers), Arc::clone(&counts));
+    let counters = counters(Arc::clone(&workers), Arc::clone(&counts), source.clone());
+    let keep = keep_current(source, set, serving, readiness.clone());
     let health = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
     let webhook = Door { name: "webhook", listener: door, tls: Some(tls), counts };
     info!(address = %config.address, workers = config.workers, "Webhook listens");
@@ -58,7 +64,7 @@ pub(crate) async fn run(config: WebhookConfig) -> Result<()> {
 /// Takes over changed policies and certificates, for ever. What cannot be used leaves the old in force, and
 /// readiness and log say so.
 async fn keep_current(
-    dir: PathBuf,
+    source: Source,
     set: Arc<ArcSwap<PolicySet>>,
     mut serving: serving::Serving,
     readiness: Readiness,
@@ -69,22 +75,21 @@ async fn keep_current(
             Ok(()) => readiness.holds("certificate"),
             Err(error) => readiness.fails("certificate", format!("{error:#}")),
         }
-        let (paths, old) = (vec![dir.clone()], set.load_full());
-        let read =
-            tokio::task::spawn_blocking(move || policies::written(&paths).map(|written| (old, written)))
-                .await;
-        match read.map_err(anyhow::Error::from).and_then(|read| read) {
-            Ok((_, written)) if last.as_ref() == Some(&written) => {}
-            Ok((old, written)) => {
+        match source.written().await {
+            Ok(written) if last.as_ref() == Some(&written) => {}
+            Ok(written) => {
                 last = Some(written.clone());
-                take_over(&set, &old, written, &readiness);
+                take_over(&set, &set.load_full(), written, &readiness);
             }
             Err(error) => {
                 warn!(error = format!("{error:#}"), "Policies cannot be read");
-                readiness.fails("policies", format!("{error:#}"));
+                // What was taken over before goes on judging: only who never had any is not ready.
+                if last.is_none() {
+                    readiness.fails("policies", format!("{error:#}"));
+                }
             }
         }
-        tokio::time::sleep(LOOK).await;
+        source.changed().await;
     }
 }
 
@@ -109,13 +114,14 @@ fn take_over(
     }
 }
 
-fn counters(workers: Arc<Workers>, counts: Arc<Counts>) -> health::Counters {
+fn counters(workers: Arc<Workers>, counts: Arc<Counts>, source: Source) -> health::Counters {
     Arc::new(move || {
         BTreeMap::from([
             ("outis_admission_reviews_total".to_owned(), workers.judged()),
             ("outis_admission_unjudged_total".to_owned(), workers.unjudged()),
             ("outis_connections_total".to_owned(), counts.accepted.load(Ordering::Relaxed)),
             ("outis_refused_total".to_owned(), counts.refused.load(Ordering::Relaxed)),
+            ("outis_watch_stale".to_owned(), u64::from(source.stale().is_some())),
         ])
     })
 }

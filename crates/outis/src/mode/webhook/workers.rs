@@ -14,6 +14,7 @@ use outis_server::webhook::{Admit, Admitted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide;
+use super::source::Source;
 
 /// Requests that wait for one worker.
 const QUEUE: usize = 64;
@@ -32,13 +33,13 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn start(count: usize, set: Arc<ArcSwap<PolicySet>>) -> std::io::Result<Self> {
+    pub(super) fn start(count: usize, set: Arc<ArcSwap<PolicySet>>, source: Source) -> std::io::Result<Self> {
         let mut queues = Vec::with_capacity(count);
         for number in 0..count.max(1) {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            let set = Arc::clone(&set);
+            let (set, source) = (Arc::clone(&set), source.clone());
             let name = format!("judge-{number}");
-            std::thread::Builder::new().name(name).spawn(move || work(receiver, &set))?;
+            std::thread::Builder::new().name(name).spawn(move || work(receiver, &set, &source))?;
             queues.push(sender);
         }
         Ok(Self { queues, next: AtomicUsize::new(0), judged: AtomicU64::new(0), unjudged: AtomicU64::new(0) })
@@ -87,9 +88,12 @@ impl Admit for Workers {
 }
 
 /// One worker's life. A judge that panics is made anew: one object may not end the thread for all after it.
-fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>) {
+fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>, source: &Source) {
     let mut judge = Judge::new(&set.load_full());
-    while let Some(task) = receiver.blocking_recv() {
+    while let Some(mut task) = receiver.blocking_recv() {
+        if !task.review.namespace.is_empty() {
+            task.review.namespace_object = source.namespace(&task.review.namespace);
+        }
         let current = set.load_full();
         if !Arc::ptr_eq(judge.set(), &current) {
             judge = Judge::new(&current);
