@@ -38,8 +38,8 @@ fn all_faults_are_told_together() {
         .to_string();
     for part in [
         "unknown key \"polcy-dir\"",
-        "--policy-dir is missing",
-        "OUTIS_POLICY_DIR",
+        "known are address, health-address",
+        "workers: \"many\" (from OUTIS_WORKERS)",
         "address: \"here\" (from --address)",
     ] {
         assert!(told.contains(part), "{part}: {told}");

@@ -6,7 +6,7 @@ use outis_admission::{refusal_text, warnings};
 use outis_model::alert::Priority;
 use outis_model::record::Subject;
 use outis_model::review::{Review, Ruling};
-use outis_model::{Decision, Mode, Record, RecordId, RecordKind, Timestamp, Verdict};
+use outis_model::{Decision, Mode, Reason, Record, RecordId, RecordKind, Timestamp, Verdict, redact};
 use outis_server::webhook::Admitted;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn record(
         verdict: Some(verdict),
         mode,
         priority: priority(refused, verdict, mode),
-        because: decision.because.clone(),
+        because: decision.because.iter().map(redacted).collect(),
         fields: BTreeMap::from([
             ("dryRun".to_owned(), json!(review.dry_run)),
             ("evaluated".to_owned(), json!(ruling.evaluated)),
@@ -74,6 +74,11 @@ fn record(
             ("uid".to_owned(), json!(review.uid)),
         ]),
     }
+}
+
+/// A policy's message may quote the object: what looks like a credential is hidden before it is kept.
+fn redacted(reason: &Reason) -> Reason {
+    Reason { text: redact::text(&reason.text), ..reason.clone() }
 }
 
 fn policies(ruling: &Ruling) -> Vec<&str> {
@@ -105,4 +110,71 @@ pub(super) fn note(record: &Record) {
         because = because.join(" | "),
         "Decision"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use outis_model::review::{Finding, GroupVersionKind, Operation};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn decided(text: &str, mode: Mode, verdict: Verdict) -> Decided {
+        let reason = Reason::new("PolicyViolation", text).by("quoting");
+        let policy = "quoting".parse().expect("name");
+        let ruling = Ruling {
+            findings: vec![Finding { policy, mode, verdict, reason: reason.clone() }],
+            evaluated: 1,
+        };
+        let kind = GroupVersionKind { group: String::new(), version: "v1".into(), kind: "Pod".into() };
+        let review = Review {
+            uid: "u".into(),
+            kind,
+            resource: Default::default(),
+            sub_resource: String::new(),
+            name: String::new(),
+            namespace: "shop".into(),
+            operation: Operation::Create,
+            user: Default::default(),
+            object: Arc::new(json!({"metadata": {"generateName": "web-"}})),
+            old_object: Arc::new(Value::Null),
+            dry_run: false,
+            options: Value::Null,
+            namespace_object: Arc::new(Value::Null),
+        };
+        decide(&review, &Decision { outcome: ruling, because: vec![reason] }, Timestamp::UNIX_EPOCH, 7)
+    }
+
+    #[test]
+    fn a_quoted_credential_is_not_kept() {
+        let record =
+            decided("args may not hold --password=hunter2 or TOKEN=hunter2", Mode::Enforce, Verdict::Deny)
+                .record;
+        let kept = serde_json::to_string(&record).expect("JSON");
+        assert!(!kept.contains("hunter2"), "{kept}");
+        assert_eq!(record.because[0].source.as_deref(), Some("quoting"));
+    }
+
+    #[test]
+    fn the_verdict_is_the_same_in_every_mode_and_only_enforce_refuses() {
+        for mode in [Mode::Observe, Mode::Warn, Mode::Enforce] {
+            let decided = decided("no", mode, Verdict::Deny);
+            assert_eq!(decided.record.verdict, Some(Verdict::Deny));
+            assert_eq!(decided.admitted.allowed, mode != Mode::Enforce);
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_tell_is_an_error_when_it_refuses_and_a_warning_when_not() {
+        let of = |mode| decided("out of fuel", mode, Verdict::Unknown).record.priority;
+        assert_eq!((of(Mode::Enforce), of(Mode::Observe)), (Priority::Error, Priority::Warning));
+    }
+
+    #[test]
+    fn a_pod_without_a_name_yet_goes_by_its_prefix() {
+        let record = decided("no", Mode::Observe, Verdict::Deny).record;
+        assert!(record.summary.starts_with("CREATE Pod shop/web-: admitted, though"), "{}", record.summary);
+    }
 }
