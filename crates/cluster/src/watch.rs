@@ -69,7 +69,15 @@ pub fn watch<K>(api: Api<K>) -> (Watched<K>, impl Future<Output = ()> + Send)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let events = follow::watcher(api, watcher::Config::default()).default_backoff().modify(|object| {
+    watch_with(api, watcher::Config::default())
+}
+
+/// Follows those objects of one kind that a label or field selector names.
+pub fn watch_with<K>(api: Api<K>, config: watcher::Config) -> (Watched<K>, impl Future<Output = ()> + Send)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let events = follow::watcher(api, config).default_backoff().modify(|object| {
         object.meta_mut().managed_fields = None;
     });
     fold(events)

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::alert::Priority;
 use crate::input::Component;
 use crate::name::{Name, Namespace};
-use crate::record::{Record, Subject};
+use crate::record::{Record, RecordId, Subject};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub enum Effect {
 /// A Kubernetes Event about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
+    /// The record it tells of; announced twice, it is one Event.
+    pub record: RecordId,
     /// About which object.
     pub subject: Subject,
     /// CamelCase reason.

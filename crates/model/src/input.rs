@@ -19,6 +19,15 @@ pub enum Input {
         /// What.
         report: Report,
     },
+    /// A component's link began or ended.
+    Linked {
+        /// Whose.
+        component: Component,
+        /// Version of its binary.
+        version: String,
+        /// Whether it is there now.
+        up: bool,
+    },
     /// We ourselves did or refused something worth remembering.
     Happened(Record),
     /// Time passed.

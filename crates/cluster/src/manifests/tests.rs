@@ -1,0 +1,88 @@
+use super::*;
+
+pub(crate) fn plan() -> Plan {
+    Plan {
+        namespace: "outis-system".parse().expect("name"),
+        image: "localhost/outis/outis:0.1.0".into(),
+        version: "0.1.0".into(),
+        trust_domain: "cluster.local".parse().expect("name"),
+        storage: Storage::Class(None),
+        kubelet_dir: "/var/lib/kubelet".into(),
+        tolerations: vec![],
+        node_selector: BTreeMap::new(),
+        priority_class: "system-node-critical".into(),
+        user_groups: vec![],
+        owner: Some("u-1".into()),
+    }
+}
+
+fn named(kind: &str, name: &str) -> Value {
+    let found = all(&plan()).into_iter().find(|object| {
+        object.types.as_ref().is_some_and(|types| types.kind == kind)
+            && object.metadata.name.as_deref() == Some(name)
+    });
+    serde_json::to_value(found.unwrap_or_else(|| panic!("{kind} {name}"))).expect("JSON")
+}
+
+#[test]
+fn no_right_is_a_wildcard() {
+    for object in all(&plan()) {
+        let Some(rules) = object.data.get("rules").and_then(Value::as_array) else { continue };
+        for rule in rules {
+            let text = rule.to_string();
+            assert!(!text.contains("\"*\""), "{}: {text}", object.metadata.name.unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn agents_and_webhooks_write_nothing() {
+    for name in ["outis-agent", "outis-webhook"] {
+        for kind in ["ClusterRole", "Role"] {
+            let text = named(kind, name).to_string();
+            for verb in ["create", "update", "patch", "delete"] {
+                assert!(!text.contains(&format!("\"{verb}\"")), "{kind} {name}: {verb}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_would_harm_without_us_goes_with_our_namespace() {
+    for (kind, name) in [
+        ("ClusterRole", "outis-controller"),
+        ("ClusterRoleBinding", "outis-agent"),
+        ("CSIDriver", "csi.outis.dev"),
+    ] {
+        assert_eq!(named(kind, name)["metadata"]["ownerReferences"][0]["uid"], "u-1", "{kind}");
+    }
+    let definition = named("CustomResourceDefinition", "admissionpolicies.outis.dev");
+    assert_eq!(definition["metadata"]["ownerReferences"], Value::Null, "users' policies would go with it");
+}
+
+#[test]
+fn only_the_volume_driver_is_privileged() {
+    for object in all(&plan()) {
+        let containers =
+            object.data.pointer("/spec/template/spec/containers").and_then(Value::as_array).cloned();
+        for container in containers.unwrap_or_default() {
+            let privileged = container["securityContext"]["privileged"] == true;
+            assert_eq!(privileged, container["name"] == "csi", "{container}");
+            assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        }
+    }
+}
+
+#[test]
+fn users_are_bound_only_when_asked_for() {
+    let bound = |groups: &[&str]| {
+        let plan = Plan { user_groups: groups.iter().map(ToString::to_string).collect(), ..plan() };
+        let all = all(&plan);
+        let bindings = all.iter().filter(|object| {
+            object.metadata.name.as_deref() == Some("outis-user")
+                && object.types.as_ref().is_some_and(|types| types.kind.ends_with("Binding"))
+        });
+        bindings.count()
+    };
+    assert_eq!((bound(&[]), bound(&["developers"])), (0, 2));
+}

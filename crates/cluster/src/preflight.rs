@@ -1,0 +1,222 @@
+//! What must hold before an install changes anything.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Node, PersistentVolume};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+
+use crate::manifests::{PART_OF, Plan, Storage, VERSION};
+use crate::review::{Access, may_i};
+
+/// The annotation of the class a claim gets that names none.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// Something that must be put right first. The text ends with what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle(pub String);
+
+/// How an installed version is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// Refuse to go over it.
+    Refuse,
+    /// Go over it.
+    Replace,
+}
+
+/// Looks for everything that would stop an install half-way. Changes nothing.
+///
+/// # Errors
+/// The server's words, where it would not say.
+pub async fn obstacles(client: &Client, plan: &Plan, other: Other) -> Result<Vec<Obstacle>, kube::Error> {
+    let mut found = permissions(client, plan).await?;
+    if !found.is_empty() {
+        // The other questions would only be refused too.
+        return Ok(found);
+    }
+    found.extend(installed(client, plan, other).await?);
+    found.extend(nodes(client).await?);
+    found.extend(storage(client, plan).await?);
+    Ok(found)
+}
+
+async fn permissions(client: &Client, plan: &Plan) -> Result<Vec<Obstacle>, kube::Error> {
+    const NEEDED: [(&str, &str, &str); 8] = [
+        ("", "namespaces", "patch"),
+        ("apiextensions.k8s.io", "customresourcedefinitions", "patch"),
+        ("rbac.authorization.k8s.io", "clusterroles", "patch"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings", "patch"),
+        ("storage.k8s.io", "csidrivers", "patch"),
+        ("apps", "deployments", "patch"),
+        ("apps", "daemonsets", "patch"),
+        ("", "persistentvolumeclaims", "patch"),
+    ];
+    let mut missing = Vec::new();
+    for (group, resource, verb) in NEEDED {
+        let namespace = matches!(group, "apps" | "").then_some(&plan.namespace);
+        let namespace = namespace.filter(|_| resource != "namespaces");
+        if !may_i(client, &Access { namespace, verb, group, resource }).await? {
+            missing.push(format!("{verb} {resource}"));
+        }
+    }
+    Ok(match missing.is_empty() {
+        true => vec![],
+        false => vec![Obstacle(format!(
+            "you may not {}; install as a cluster administrator, or apply `outis install --dry-run -o yaml` as one",
+            missing.join(", ")
+        ))],
+    })
+}
+
+/// Another installation, or another version of this one.
+async fn installed(client: &Client, plan: &Plan, other: Other) -> Result<Vec<Obstacle>, kube::Error> {
+    let ours = ListParams::default().labels(&format!("{PART_OF}=outis"));
+    let all = Api::<Deployment>::all(client.clone()).list(&ours).await?;
+    let Some(one) = all.items.iter().find(|one| one.name_any() == "outis-controller") else {
+        return Ok(vec![]);
+    };
+    let home = one.namespace().unwrap_or_default();
+    if home != plan.namespace.as_str() {
+        return Ok(vec![Obstacle(format!(
+            "Outis is installed in namespace {home}; use --namespace {home}, or uninstall it there first"
+        ))]);
+    }
+    let version = one.labels().get(VERSION).cloned().unwrap_or_default();
+    Ok(match other {
+        Other::Refuse if version != plan.version => vec![Obstacle(format!(
+            "version {version} is installed and this is {}; go over it with --replace, or use the installed version's binary",
+            plan.version
+        ))],
+        _ => vec![],
+    })
+}
+
+async fn nodes(client: &Client) -> Result<Vec<Obstacle>, kube::Error> {
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+    let mut found = Vec::new();
+    if nodes.items.is_empty() {
+        found.push(Obstacle("the cluster has no node; add one first".into()));
+    }
+    Ok(found)
+}
+
+async fn storage(client: &Client, plan: &Plan) -> Result<Vec<Obstacle>, kube::Error> {
+    match &plan.storage {
+        Storage::Volume { name, .. } => {
+            let found = Api::<PersistentVolume>::all(client.clone()).get_opt(name).await?;
+            Ok(match found {
+                Some(_) => vec![],
+                None => vec![Obstacle(format!(
+                    "there is no PersistentVolume {name}; `kubectl get pv` lists those there are"
+                ))],
+            })
+        }
+        Storage::Class(wanted) => {
+            let classes = Api::<StorageClass>::all(client.clone()).list(&ListParams::default()).await?;
+            Ok(class(&classes.items, wanted.as_deref()))
+        }
+    }
+}
+
+fn class(classes: &[StorageClass], wanted: Option<&str>) -> Vec<Obstacle> {
+    let names: Vec<String> = classes.iter().map(ResourceExt::name_any).collect();
+    let there = match names.is_empty() {
+        true => "the cluster has none".to_owned(),
+        false => format!("there are {}", names.join(", ")),
+    };
+    let default =
+        |class: &StorageClass| class.annotations().get(DEFAULT_CLASS).is_some_and(|value| value == "true");
+    match wanted {
+        Some(name) if names.iter().any(|found| found == name) => vec![],
+        Some(name) => {
+            vec![Obstacle(format!("there is no StorageClass {name} for the store's volume: {there}"))]
+        }
+        None if classes.iter().any(default) => vec![],
+        None => vec![Obstacle(format!(
+            "no default StorageClass for the store's volume: {there}; run `outis install --storage-class NAME`, or \
+             `outis install --volume NAME` with a PersistentVolume of your own"
+        ))],
+    }
+}
+
+/// Whether an image can be had: one that names this machine only, by a name no registry answers to, must lie on
+/// the nodes already. Nodes report their images every half a minute or so, therefore it waits.
+///
+/// # Errors
+/// The server's words.
+pub async fn image(
+    client: &Client,
+    image: &str,
+    patience: Duration,
+) -> Result<Option<Obstacle>, kube::Error> {
+    if !image.starts_with("localhost/") {
+        return Ok(None);
+    }
+    let begun = tokio::time::Instant::now();
+    loop {
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+        let without = without(&nodes.items, image);
+        if without.is_empty() {
+            return Ok(None);
+        }
+        if begun.elapsed() >= patience {
+            return Ok(Some(Obstacle(format!(
+                "image {image} is not on {} and no registry has it; load it with \
+                 `outis install --load kind:NAME|k3s|containerd:SOCKET`, or name another with --image",
+                without.join(", ")
+            ))));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn without(nodes: &[Node], image: &str) -> Vec<String> {
+    let has = |node: &Node| {
+        let images = node.status.as_ref().and_then(|status| status.images.as_ref()).into_iter().flatten();
+        images.into_iter().flat_map(|found| found.names.iter().flatten()).any(|name| name == image)
+    };
+    nodes.iter().filter(|node| !has(node)).map(ResourceExt::name_any).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn classes(of: &[(&str, bool)]) -> Vec<StorageClass> {
+        let one = |(name, default): &(&str, bool)| {
+            serde_json::from_value(
+                json!({"metadata": {"name": name, "annotations": {DEFAULT_CLASS: default.to_string()}},
+                "provisioner": "x"}),
+            )
+            .expect("a class")
+        };
+        of.iter().map(one).collect()
+    }
+
+    #[test]
+    fn without_a_default_class_the_next_command_is_printed() {
+        assert_eq!(class(&classes(&[("a", true)]), None), []);
+        let told = class(&classes(&[("a", false)]), None).remove(0).0;
+        assert!(told.contains("there are a; run `outis install --storage-class NAME`"), "{told}");
+        assert!(class(&[], None).remove(0).0.contains("the cluster has none"));
+        assert!(
+            class(&classes(&[("a", true)]), Some("b")).remove(0).0.starts_with("there is no StorageClass b")
+        );
+    }
+
+    #[test]
+    fn a_node_without_the_image_is_named() {
+        let node = |name: &str, images: &[&str]| {
+            serde_json::from_value(json!({"metadata": {"name": name},
+                "status": {"images": [{"names": images}]}}))
+            .expect("a node")
+        };
+        let nodes = [node("n1", &["localhost/outis/outis:1"]), node("n2", &[])];
+        assert_eq!(without(&nodes, "localhost/outis/outis:1"), ["n2"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! The webhook's registration, as data: which requests the API server asks us about, and whom it believes.
+//!
+//! One `ValidatingWebhookConfiguration`, up to two webhooks in it: what may go on without us (`Ignore`), and what
+//! may not (`Fail`), which is namespaced unless a policy names a cluster-scoped kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    RuleWithOperations, ServiceReference, ValidatingWebhook, ValidatingWebhookConfiguration,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference,
+};
+use outis_model::Namespace;
+
+/// The object's name.
+pub const NAME: &str = "outis";
+/// The Service behind it.
+pub const SERVICE: &str = "outis-webhook";
+/// Seconds the API server waits for us.
+pub const TIMEOUT: i32 = 5;
+/// Namespaces nobody is ever refused in.
+pub const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// What the API server does while we do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// Goes on.
+    Ignore,
+    /// Refuses.
+    Fail,
+}
+
+/// One rule: resources of one group under one failure policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// What happens without us.
+    pub failure: Failure,
+    /// API group; empty for core.
+    pub group: String,
+    /// Plural, with subresource: `pods`, `pods/ephemeralcontainers`.
+    pub resources: BTreeSet<String>,
+    /// `CREATE`, `UPDATE`, `DELETE`, `CONNECT`.
+    pub operations: BTreeSet<String>,
+    /// Whether only objects in namespaces are meant.
+    pub namespaced: bool,
+}
+
+/// What a registration is made of.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Our namespace.
+    pub home: Namespace,
+    /// Its UID: the registration goes when it does.
+    pub home_uid: Option<String>,
+    /// Roots of the webhook's serving certificate, PEM.
+    pub bundle: String,
+    /// Namespaces that are never asked about, beside `SYSTEM` and our own.
+    pub excluded: Vec<String>,
+    /// What is asked about.
+    pub rules: BTreeSet<Rule>,
+}
+
+/// The object; `None` when there is nothing to ask.
+#[must_use]
+pub fn configuration(registration: &Registration) -> Option<ValidatingWebhookConfiguration> {
+    let mut by_failure: BTreeMap<Failure, Vec<&Rule>> = BTreeMap::new();
+    for rule in registration.rules.iter().filter(|rule| !rule.resources.is_empty()) {
+        by_failure.entry(rule.failure).or_default().push(rule);
+    }
+    if by_failure.is_empty() {
+        return None;
+    }
+    let webhooks = by_failure.into_iter().map(|(failure, rules)| webhook(registration, failure, &rules));
+    let labels = [("app.kubernetes.io/name", "outis"), ("app.kubernetes.io/part-of", "outis")];
+    Some(ValidatingWebhookConfiguration {
+        metadata: ObjectMeta {
+            name: Some(NAME.into()),
+            labels: Some(labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
+            annotations: Some([(crate::manifests::HOME.into(), registration.home.to_string())].into()),
+            owner_references: registration.home_uid.clone().map(|uid| {
+                vec![OwnerReference {
+                    api_version: "v1".into(),
+                    kind: "Namespace".into(),
+                    name: registration.home.to_string(),
+                    uid,
+                    ..OwnerReference::default()
+                }]
+            }),
+            ..ObjectMeta::default()
+        },
+        webhooks: Some(webhooks.collect()),
+    })
+}
+
+fn webhook(registration: &Registration, failure: Failure, rules: &[&Rule]) -> ValidatingWebhook {
+    let (name, policy) = match failure {
+        Failure::Ignore => ("ignore.admission.outis.dev", "Ignore"),
+        Failure::Fail => ("fail.admission.outis.dev", "Fail"),
+    };
+    ValidatingWebhook {
+        name: name.into(),
+        admission_review_versions: vec!["v1".into()],
+        side_effects: "None".into(),
+        timeout_seconds: Some(TIMEOUT),
+        failure_policy: Some(policy.into()),
+        match_policy: Some("Equivalent".into()),
+        client_config: WebhookClientConfig {
+            service: Some(ServiceReference {
+                namespace: registration.home.to_string(),
+                name: SERVICE.into(),
+                path: Some("/v1/admit".into()),
+                port: Some(443),
+            }),
+            ca_bundle: Some(ByteString(registration.bundle.clone().into_bytes())),
+            url: None,
+        },
+        namespace_selector: Some(selector(registration)),
+        rules: Some(rules.iter().map(|rule| written(rule)).collect()),
+        ..ValidatingWebhook::default()
+    }
+}
+
+fn selector(registration: &Registration) -> LabelSelector {
+    let mut names: BTreeSet<String> = SYSTEM.iter().map(ToString::to_string).collect();
+    names.insert(registration.home.to_string());
+    names.extend(registration.excluded.iter().cloned());
+    LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: "kubernetes.io/metadata.name".into(),
+            operator: "NotIn".into(),
+            values: Some(names.into_iter().collect()),
+        }]),
+        match_labels: None,
+    }
+}
+
+fn written(rule: &Rule) -> RuleWithOperations {
+    RuleWithOperations {
+        api_groups: Some(vec![rule.group.clone()]),
+        api_versions: Some(vec!["*".into()]),
+        resources: Some(rule.resources.iter().cloned().collect()),
+        operations: Some(rule.operations.iter().cloned().collect()),
+        scope: Some(if rule.namespaced { "Namespaced" } else { "*" }.into()),
+        ..RuleWithOperations::default()
+    }
+}
+
+/// The resources of a group that carry a kind, with the subresources a policy on that kind must see: a pod can
+/// be changed through `ephemeralcontainers`, and a replica count through `scale` changes no template.
+#[must_use]
+pub fn resources_of(kind: &str, served: &[(String, String)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if kind == "*" {
+        return BTreeSet::from(["*".into(), "pods/ephemeralcontainers".into()]);
+    }
+    for (plural, _) in served.iter().filter(|(_, name)| name == kind) {
+        if !plural.contains('/') {
+            found.insert(plural.clone());
+        }
+        if plural == "pods/ephemeralcontainers" {
+            found.insert(plural.clone());
+        }
+    }
+    if found.contains("pods") {
+        found.insert("pods/ephemeralcontainers".into());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(rules: &[(Failure, &str)]) -> Registration {
+        let rule = |(failure, resource): &(Failure, &str)| Rule {
+            failure: *failure,
+            group: String::new(),
+            resources: BTreeSet::from([(*resource).to_owned()]),
+            operations: BTreeSet::from(["CREATE".to_owned()]),
+            namespaced: *failure == Failure::Fail,
+        };
+        Registration {
+            home: "outis-system".parse().expect("name"),
+            home_uid: Some("u-1".into()),
+            bundle: "PEM".into(),
+            excluded: vec!["rook-ceph".into()],
+            rules: rules.iter().map(rule).collect(),
+        }
+    }
+
+    #[test]
+    fn system_namespaces_are_never_asked_about() {
+        let made = configuration(&registration(&[(Failure::Fail, "pods")])).expect("one");
+        let webhook = &made.webhooks.as_ref().expect("webhooks")[0];
+        let selector = webhook.namespace_selector.as_ref().expect("a selector");
+        let names = selector.match_expressions.as_ref().expect("one")[0].values.clone().expect("names");
+        assert_eq!(names, ["kube-node-lease", "kube-public", "kube-system", "outis-system", "rook-ceph"]);
+        assert_eq!(webhook.rules.as_ref().expect("rules")[0].scope.as_deref(), Some("Namespaced"));
+    }
+
+    #[test]
+    fn it_goes_when_our_namespace_goes() {
+        let made = configuration(&registration(&[(Failure::Ignore, "pods")])).expect("one");
+        let owners = made.metadata.owner_references.expect("owners");
+        assert_eq!((owners[0].kind.as_str(), owners[0].uid.as_str()), ("Namespace", "u-1"));
+    }
+
+    #[test]
+    fn each_failure_policy_has_a_webhook_of_its_own_and_none_means_no_object() {
+        let both = configuration(&registration(&[(Failure::Ignore, "pods"), (Failure::Fail, "secrets")]));
+        let policies: Vec<_> = both
+            .expect("one")
+            .webhooks
+            .expect("webhooks")
+            .into_iter()
+            .map(|webhook| webhook.failure_policy.unwrap_or_default())
+            .collect();
+        assert_eq!(policies, ["Ignore", "Fail"]);
+        assert!(configuration(&registration(&[])).is_none());
+    }
+
+    #[test]
+    fn a_pod_is_judged_through_its_ephemeral_containers_too() {
+        let served: Vec<(String, String)> = [
+            ("pods", "Pod"),
+            ("pods/status", "Pod"),
+            ("pods/ephemeralcontainers", "Pod"),
+            ("pods/eviction", "Eviction"),
+            ("services", "Service"),
+        ]
+        .iter()
+        .map(|(plural, kind)| ((*plural).to_owned(), (*kind).to_owned()))
+        .collect();
+        let found: Vec<_> = resources_of("Pod", &served).into_iter().collect();
+        assert_eq!(found, ["pods", "pods/ephemeralcontainers"]);
+        assert!(resources_of("Nothing", &served).is_empty());
+    }
+}
