@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 
@@ -124,9 +125,7 @@ pub async fn scene(client: &Client, namespace: &str) -> Result<Scene, kube::Erro
     events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
     let mut said = BTreeMap::new();
     for pod in pods.iter().filter(|pod| runs_unready(pod)) {
-        if let Ok(text) = readiness(client, namespace, &pod.name_any()).await {
-            said.insert(pod.name_any(), text);
-        }
+        said.insert(pod.name_any(), missing(client, namespace, pod).await);
     }
     Ok(Scene { deployments, daemon_sets, pods, events, claims, said })
 }
@@ -146,16 +145,21 @@ fn runs_unready(pod: &Pod) -> bool {
         .any(|status| !status.ready && status.state.as_ref().is_some_and(|state| state.running.is_some()))
 }
 
-/// What a pod of ours says to its readiness probe, asked through the API server.
-async fn readiness(client: &Client, namespace: &str, pod: &str) -> Result<String, kube::Error> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8081/proxy/readyz");
-    let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
-    match tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(kube::Error::Api(status))) => Ok(status.message.clone()),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Ok(String::new()),
+/// What a pod's containers still wait for, asked through the API server.
+async fn missing(client: &Client, namespace: &str, pod: &Pod) -> String {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let ports = containers.filter_map(|container| {
+        container.readiness_probe.as_ref()?.http_get.as_ref().map(|probe| probe.port.clone())
+    });
+    let mut said = String::new();
+    for port in ports {
+        let IntOrString::Int(port) = port else { continue };
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{}:{port}/proxy/missing", pod.name_any());
+        let Ok(request) = http::Request::get(path).body(Vec::new()) else { continue };
+        let asked = tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await;
+        said.extend(asked.ok().and_then(Result::ok));
     }
+    said
 }
 
 /// How the parts are, asked now.

@@ -46,3 +46,19 @@ pub fn from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
     }
     Ok(found.into_iter().map(|der| der.to_vec()).collect())
 }
+
+/// A certificate request from PEM text, DER.
+///
+/// # Errors
+/// Not PEM, or no request in it.
+pub fn request_from_pem(text: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    use rustls_pki_types::pem::PemObject;
+    let found = rustls_pki_types::CertificateSigningRequestDer::from_pem_slice(text);
+    found.map(|der| der.to_vec()).map_err(|error| IdentityError::Pem(error.to_string()))
+}
+
+/// A certificate request (DER) as PEM text.
+#[must_use]
+pub fn request_to_pem(request: &[u8]) -> String {
+    keys::pem("CERTIFICATE REQUEST", &[request.to_vec()])
+}

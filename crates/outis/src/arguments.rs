@@ -4,9 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Overrides, WebhookSettings};
+use crate::config::{AgentSettings, ControllerSettings, CsiSettings, Overrides, WebhookSettings};
+
+mod asking;
+mod installing;
+
 use crate::exit;
+pub(crate) use asking::{Events, Identity, Log, Why};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+pub(crate) use installing::{Install, Load, Uninstall};
 
 /// Zero trust for Kubernetes in one binary.
 #[derive(Debug, Parser)]
@@ -30,6 +36,15 @@ pub(crate) struct Cluster {
     /// Context of the kubeconfig; default the current one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
+    /// Namespace Outis is installed in.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAMESPACE",
+        default_value = "outis-system",
+        env = "OUTIS_SYSTEM_NAMESPACE"
+    )]
+    pub(crate) system_namespace: outis_model::Namespace,
 }
 
 /// How answers are printed.
@@ -47,8 +62,35 @@ pub(crate) enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the controller.
+    Controller(Overrides<ControllerSettings>),
+    /// Run the agent of a node.
+    Agent(Overrides<AgentSettings>),
     /// Run the admission webhook.
     Webhook(Overrides<WebhookSettings>),
+    /// Run the volume driver that hands the Workload API to pods.
+    Csi(Overrides<CsiSettings>),
+    /// Remove our directories from a node; the last pod of an uninstall.
+    #[command(hide = true)]
+    Cleanup {
+        /// Directories of ours.
+        #[arg(required = true)]
+        dirs: Vec<PathBuf>,
+    },
+    /// Put Outis into a cluster, or bring what is there up to this binary.
+    Install(Install),
+    /// Take Outis out of a cluster.
+    Uninstall(Uninstall),
+    /// What is in force and what is not. Exits 1 when a configured protection is not in force.
+    Status {
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Decisions, alerts, changes, with their ids.
+    Events(Events),
+    /// The reasons behind one decision.
+    Why(Why),
     /// Judge manifests as the webhook would. Exits 1 when one is refused.
     Scan(Scan),
     /// Workload identities.
@@ -81,29 +123,6 @@ pub(crate) struct Scan {
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
-}
-
-/// Workload identities.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Identity {
-    /// Verify a certificate chain (PEM) against a trust bundle, and print its identity.
-    Verify {
-        /// The chain; `-` for standard input.
-        file: PathBuf,
-        /// The bundle (PEM).
-        #[arg(long)]
-        bundle: PathBuf,
-    },
-}
-
-/// The record log.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Log {
-    /// Verify the chain of an export (JSON lines), offline. Exits 1 when it is broken.
-    Verify {
-        /// The export; `-` for standard input.
-        file: PathBuf,
-    },
 }
 
 /// The controller's store, on disk.
@@ -154,7 +173,13 @@ mod tests {
 
     #[test]
     fn bad_usage_ends_with_64() {
-        for line in ["outis frobnicate", "outis log verify", "outis scan x --nonsense", "outis scan"] {
+        for line in [
+            "outis frobnicate",
+            "outis why",
+            "outis events --since soon",
+            "outis scan x --nonsense",
+            "outis scan",
+        ] {
             assert_eq!(
                 format!("{:?}", parsed(line).err()),
                 format!("{:?}", Some(ExitCode::from(64))),

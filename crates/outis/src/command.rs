@@ -1,16 +1,22 @@
 //! What each command does: asks the rooms, prints what they say, ends with a code scripts can read.
 
+mod ask;
+mod events;
+mod identity;
+mod install;
 mod log;
-
 mod output;
 mod scan;
+mod status;
+mod uninstall;
+mod why;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::arguments::{Arguments, Command};
-use crate::config::WebhookConfig;
+use crate::config::{AgentConfig, ControllerConfig, CsiConfig, WebhookConfig};
 use crate::exit;
 
 /// Runs a command to its end.
@@ -23,14 +29,36 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn dispatch(arguments: Arguments) -> Result<u8> {
     match arguments.command {
+        Command::Controller(overrides) => {
+            crate::mode::controller::run(ControllerConfig::read(overrides.reader()?)?, &arguments.cluster)
+                .await?;
+            Ok(exit::FINE)
+        }
+        Command::Agent(overrides) => {
+            crate::mode::agent::run(AgentConfig::read(overrides.reader()?)?, &arguments.cluster).await?;
+            Ok(exit::FINE)
+        }
+        Command::Csi(overrides) => {
+            crate::mode::csi::run(CsiConfig::read(overrides.reader()?)?).await?;
+            Ok(exit::FINE)
+        }
+        Command::Cleanup { dirs } => {
+            crate::mode::cleanup::run(dirs).await?;
+            Ok(exit::FINE)
+        }
+        Command::Install(install) => install::run(&install, &arguments.cluster).await,
+        Command::Uninstall(uninstall) => uninstall::run(&uninstall, &arguments.cluster).await,
+        Command::Status { output } => status::run(output, &arguments.cluster).await,
+        Command::Events(events) => events::run(&events, &arguments.cluster).await,
+        Command::Why(why) => why::run(&why, &arguments.cluster).await,
         Command::Webhook(overrides) => {
             crate::mode::webhook::run(WebhookConfig::read(overrides.reader()?)?, &arguments.cluster).await?;
             Ok(exit::FINE)
         }
         Command::Scan(scan) => scan::run(&scan, &arguments.cluster).await,
-        Command::Log(log) => log::run(&log),
+        Command::Log(log) => log::run(&log, &arguments.cluster).await,
         Command::Store(store) => log::store(&store).await,
-        Command::Identity(identity) => identity::run(&identity),
+        Command::Identity(identity) => identity::run(&identity, &arguments.cluster).await,
         Command::Crds => {
             println!("{}", serde_saphyr::to_string_multiple(&outis_api::crds())?);
             Ok(exit::FINE)
@@ -39,41 +67,6 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
             let mut grammar = crate::arguments::grammar();
             clap_complete::generate(shell, &mut grammar, "outis", &mut std::io::stdout());
             Ok(exit::FINE)
-        }
-    }
-}
-
-mod identity {
-    use std::path::Path;
-
-    use anyhow::{Context, Result};
-    use outis_model::Timestamp;
-
-    use crate::arguments::Identity;
-    use crate::exit;
-
-    /// Identities, offline.
-    pub(super) fn run(identity: &Identity) -> Result<u8> {
-        match identity {
-            Identity::Verify { file, bundle } => verify(file, bundle),
-        }
-    }
-
-    fn verify(file: &Path, bundle: &Path) -> Result<u8> {
-        let read = |path: &Path| {
-            let bytes = crate::manifests::read(path)?;
-            outis_identity::from_pem(&bytes).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let (chain, roots) = (read(file)?, read(bundle)?);
-        match outis_identity::verify(&chain, &roots, Timestamp::now()) {
-            Ok(id) => {
-                println!("{id}\nthe chain of {} certificates leads to the bundle", chain.len());
-                Ok(exit::FINE)
-            }
-            Err(error) => {
-                println!("not verified: {error}");
-                Ok(exit::FINDINGS)
-            }
         }
     }
 }

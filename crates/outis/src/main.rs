@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod chance;
 mod command;
 mod config;
 mod exit;
+mod link;
 mod manifests;
 mod mode;
 mod policies;
+mod status;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -8,9 +8,17 @@ use crate::arguments::{Arguments, Command};
 
 /// Starts logging. `OUTIS_LOG` takes a full filter; `-v` is the short way.
 pub(crate) fn start(arguments: &Arguments) {
-    let serving = matches!(arguments.command, Command::Webhook(_));
+    let serving = matches!(
+        arguments.command,
+        Command::Controller(_)
+            | Command::Agent(_)
+            | Command::Webhook(_)
+            | Command::Csi(_)
+            | Command::Cleanup { .. }
+    );
     let level = match (serving, arguments.verbose) {
-        (false, 0) => "warn",
+        // What the API server says is told by whoever asked.
+        (false, 0) => "warn,kube_client=off,tower=off",
         (true, 0) | (false, 1) => "info",
         _ => "debug",
     };

@@ -57,6 +57,7 @@ pub fn router(readiness: Readiness, counters: Counters) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/missing", get(missing))
         .route("/metrics", get(metrics))
         .with_state(Shared { readiness, counters })
 }
@@ -68,6 +69,12 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
     }
     let lines = missing.iter().map(|(name, why)| format!("{name}: {why}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, lines)
+}
+
+/// The same for people who ask through the API server, where an answer of 503 is taken for the proxy's.
+async fn missing(State(shared): State<Shared>) -> String {
+    let lines = shared.readiness.missing();
+    lines.iter().map(|(name, why)| format!("{name}: {why}\n")).collect()
 }
 
 async fn metrics(State(shared): State<Shared>) -> String {

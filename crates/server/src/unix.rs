@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
+mod authority;
+
+pub(crate) use authority::Relaxed;
+
 /// Why a socket cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {

@@ -13,13 +13,47 @@ use outis_store::{Broken, Log, Options, Verified, verify_export};
 use crate::arguments;
 use crate::exit::{FINDINGS, FINE};
 
-/// The log, offline.
-pub(super) fn run(log: &arguments::Log) -> Result<u8> {
+/// The log: the cluster's, or an export of it.
+pub(super) async fn run(log: &arguments::Log, cluster: &arguments::Cluster) -> Result<u8> {
     match log {
-        arguments::Log::Verify { file } => {
+        arguments::Log::Verify { file: Some(file) } => {
             let bytes = crate::manifests::read(file)?;
             Ok(tell(verify_export(BufReader::new(bytes.as_slice()))))
         }
+        arguments::Log::Verify { file: None } => {
+            let mut asker = super::ask::Asker::new(cluster).await?;
+            let mut lines = Vec::new();
+            export(&mut asker, |page| lines.extend_from_slice(page)).await?;
+            Ok(tell(verify_export(BufReader::new(lines.as_slice()))))
+        }
+        arguments::Log::Export => {
+            let mut asker = super::ask::Asker::new(cluster).await?;
+            let mut out = std::io::stdout().lock();
+            let mut failed = None;
+            export(&mut asker, |page| {
+                if let Err(error) = std::io::Write::write_all(&mut out, page) {
+                    failed = Some(error);
+                }
+            })
+            .await?;
+            failed.map_or(Ok(FINE), |error| Err(error).context("cannot write the export"))
+        }
+    }
+}
+
+/// Every line of the cluster's log, page by page.
+async fn export(asker: &mut super::ask::Asker, mut page: impl FnMut(&[u8])) -> Result<()> {
+    let mut from = 0;
+    loop {
+        let text = asker.text(&format!("/v1/log?from={from}")).await?;
+        let Some(last) = text.lines().rfind(|line| !line.trim().is_empty()) else { return Ok(()) };
+        page(text.as_bytes());
+        let line: serde_json::Value = serde_json::from_str(last).context("the log's last line is no JSON")?;
+        let seq = line["seq"].as_u64().context("a line of the log has no position")?;
+        if text.lines().count() < outis_server::query::PAGE {
+            return Ok(());
+        }
+        from = seq + 1;
     }
 }
 

@@ -2,6 +2,7 @@
 //! It needs no controller: policies come from the API server itself, or from a folder.
 
 mod decide;
+mod report;
 mod serving;
 mod source;
 mod workers;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 use crate::arguments::Cluster;
 use crate::config::WebhookConfig;
 use crate::policies;
+use report::Reports;
 use source::Source;
 use workers::Workers;
 
@@ -30,20 +32,22 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
     let door = bind(&config.address.to_string()).await?;
     let health_door = bind(&config.health.to_string()).await?;
     let readiness = Readiness::awaiting(&["policies", "certificate"]);
-    let source = match config.policies {
-        Some(dir) => Source::Folder(dir),
+    let (source, client) = match config.policies {
+        Some(dir) => (Source::Folder(dir), None),
         None => {
             let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref());
-            Source::cluster(&client.await?)
+            let client = client.await?;
+            (Source::cluster(&client), Some(client))
         }
     };
+    let reports = Reports::start(&config.link, client, &readiness, &told);
     let set = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
-    let workers = Workers::start(config.workers, Arc::clone(&set), source.clone());
+    let workers = Workers::start(config.workers, Arc::clone(&set), source.clone(), reports.clone());
     let workers = Arc::new(workers.context("cannot start the workers")?);
     let serving = serving::Serving::new(&config.serving);
     let tls = outis_identity::tls::plain_server(serving.credential())?;
     let counts = Arc::new(Counts::default());
-    let counters = counters(Arc::clone(&workers), Arc::clone(&counts), source.clone());
+    let counters = counters(Arc::clone(&workers), Arc::clone(&counts), source.clone(), reports);
     let keep = keep_current(source, set, serving, readiness.clone());
     let health = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
     let webhook = Door { name: "webhook", listener: door, tls: Some(tls), counts };
@@ -114,11 +118,17 @@ fn take_over(
     }
 }
 
-fn counters(workers: Arc<Workers>, counts: Arc<Counts>, source: Source) -> health::Counters {
+fn counters(
+    workers: Arc<Workers>,
+    counts: Arc<Counts>,
+    source: Source,
+    reports: Reports,
+) -> health::Counters {
     Arc::new(move || {
         BTreeMap::from([
             ("outis_admission_reviews_total".to_owned(), workers.judged()),
             ("outis_admission_unjudged_total".to_owned(), workers.unjudged()),
+            ("outis_reports_lost_total".to_owned(), reports.lost()),
             ("outis_connections_total".to_owned(), counts.accepted.load(Ordering::Relaxed)),
             ("outis_refused_total".to_owned(), counts.refused.load(Ordering::Relaxed)),
             ("outis_watch_stale".to_owned(), u64::from(source.stale().is_some())),

@@ -18,6 +18,7 @@ use tonic::transport::server::Connected;
 
 use super::{Doors, Limits, Refused};
 use crate::peer;
+use crate::unix::Relaxed;
 
 /// Connections that wait to be served.
 const QUEUE: usize = 16;
@@ -31,7 +32,7 @@ pub(super) struct Caller {
 
 /// A connection. Its places are free again when it is dropped.
 pub(super) struct Connection {
-    stream: UnixStream,
+    stream: Relaxed<UnixStream>,
     caller: Arc<Caller>,
     end: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
@@ -124,6 +125,7 @@ impl Porter {
         };
         let caller = Arc::new(Caller { peer, known: AtomicBool::new(false) });
         let end = Box::pin(sleep(self.silent));
+        let stream = Relaxed::new(stream);
         // The receiver is gone when the server is.
         let _ = self.ready.send(Ok(Connection { stream, caller, end, _place: place, _of_pod: of_pod })).await;
     }

@@ -48,7 +48,8 @@ fn set(text: &str) -> PolicySet {
 #[tokio::test]
 async fn a_refusal_names_policy_place_fix_and_id() {
     let workers =
-        Workers::start(2, Arc::new(ArcSwap::from_pointee(set(POLICY))), nowhere()).expect("started");
+        Workers::start(2, Arc::new(ArcSwap::from_pointee(set(POLICY))), nowhere(), Reports::default())
+            .expect("started");
     let refused = workers.admit(review(true)).await.expect("judged");
     assert!(!refused.allowed);
     let id = &refused.annotations["decision"];
@@ -62,7 +63,7 @@ async fn a_refusal_names_policy_place_fix_and_id() {
 #[tokio::test]
 async fn changed_policies_judge_the_next_request() {
     let current = Arc::new(ArcSwap::from_pointee(set(POLICY)));
-    let workers = Workers::start(1, Arc::clone(&current), nowhere()).expect("started");
+    let workers = Workers::start(1, Arc::clone(&current), nowhere(), Reports::default()).expect("started");
     assert!(!workers.admit(review(true)).await.expect("judged").allowed);
     current.store(Arc::new(set(&POLICY.replace("enforce", "warn"))));
     let warned = workers.admit(review(true)).await.expect("judged");
@@ -72,7 +73,8 @@ async fn changed_policies_judge_the_next_request() {
 #[tokio::test]
 async fn full_queues_turn_away_at_once_and_count() {
     let workers =
-        Workers::start(1, Arc::new(ArcSwap::from_pointee(set(POLICY))), nowhere()).expect("started");
+        Workers::start(1, Arc::new(ArcSwap::from_pointee(set(POLICY))), nowhere(), Reports::default())
+            .expect("started");
     // Far more at once than queue and worker hold: some are judged, the rest told so, none lost.
     let asked = futures::future::join_all((0..2000).map(|_| workers.admit(review(true)))).await;
     let (judged, away): (Vec<_>, Vec<_>) = asked.into_iter().partition(Result::is_ok);

@@ -14,6 +14,7 @@ use outis_server::webhook::{Admit, Admitted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::decide;
+use super::report::Reports;
 use super::source::Source;
 
 /// Requests that wait for one worker.
@@ -33,13 +34,18 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn start(count: usize, set: Arc<ArcSwap<PolicySet>>, source: Source) -> std::io::Result<Self> {
+    pub(super) fn start(
+        count: usize,
+        set: Arc<ArcSwap<PolicySet>>,
+        source: Source,
+        reports: Reports,
+    ) -> std::io::Result<Self> {
         let mut queues = Vec::with_capacity(count);
         for number in 0..count.max(1) {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            let (set, source) = (Arc::clone(&set), source.clone());
+            let (set, source, reports) = (Arc::clone(&set), source.clone(), reports.clone());
             let name = format!("judge-{number}");
-            std::thread::Builder::new().name(name).spawn(move || work(receiver, &set, &source))?;
+            std::thread::Builder::new().name(name).spawn(move || work(receiver, &set, &source, &reports))?;
             queues.push(sender);
         }
         Ok(Self { queues, next: AtomicUsize::new(0), judged: AtomicU64::new(0), unjudged: AtomicU64::new(0) })
@@ -88,7 +94,7 @@ impl Admit for Workers {
 }
 
 /// One worker's life. A judge that panics is made anew: one object may not end the thread for all after it.
-fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>, source: &Source) {
+fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>, source: &Source, reports: &Reports) {
     let mut judge = Judge::new(&set.load_full());
     while let Some(mut task) = receiver.blocking_recv() {
         if !task.review.namespace.is_empty() {
@@ -101,24 +107,17 @@ fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>, source: &S
         let judging = std::panic::AssertUnwindSafe(|| judge.review(&task.review, Limits::default()));
         match std::panic::catch_unwind(judging) {
             Ok(decision) => {
-                let decided = decide::decide(&task.review, &decision, Timestamp::now(), random());
+                let decided =
+                    decide::decide(&task.review, &decision, Timestamp::now(), crate::chance::number());
                 decide::note(&decided.record);
                 // The API server may have given up; then nobody listens.
                 let _ = task.answer.send(decided.admitted);
+                reports.take(decided.record);
             }
             Err(_) => {
                 tracing::error!(kind = task.review.kind.kind, "A judge panicked; the request is unjudged");
                 judge = Judge::new(&current);
             }
         }
-    }
-}
-
-fn random() -> u128 {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u128::from_be_bytes(bytes),
-        // Without chance two ids of one millisecond could be the same; the clock's nanoseconds keep them apart.
-        Err(_) => u128::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0),
     }
 }

@@ -1,0 +1,146 @@
+//! `outis install`: nothing is changed before everything that would stop it half-way was looked at.
+
+mod load;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume};
+use kube::Client;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use outis_cluster::diagnose::PartState;
+use outis_cluster::manifests::{self, Plan, Storage};
+use outis_cluster::preflight::{self, Other};
+
+use crate::arguments::{Cluster, Install, Output};
+use crate::exit::{FAILED, FINE};
+
+/// How long nodes may take to report an image.
+const REPORTED: Duration = Duration::from_secs(45);
+
+/// Installs, and waits until every part is ready.
+pub(super) async fn run(install: &Install, cluster: &Cluster) -> Result<u8> {
+    if install.dry_run {
+        return dry(install, cluster);
+    }
+    let begun = Instant::now();
+    let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    let mut plan = plan(install, cluster);
+    of_cluster(&client, install, &mut plan).await?;
+    let other = if install.replace { Other::Replace } else { Other::Refuse };
+    let mut obstacles =
+        preflight::obstacles(&client, &plan, other).await.context("cannot look at the cluster")?;
+    if obstacles.is_empty() {
+        match &install.load {
+            Some(load) => load::run(load, install.archive.as_deref(), &plan.image).await?,
+            None => obstacles.extend(preflight::image(&client, &plan.image, REPORTED).await?),
+        }
+    }
+    if !obstacles.is_empty() {
+        let told: Vec<String> = obstacles.into_iter().map(|obstacle| format!("  {}", obstacle.0)).collect();
+        bail!("nothing was changed, because:\n{}", told.join("\n"));
+    }
+    let step = |what: &str| println!("{:>6.1} s  {what}", begun.elapsed().as_secs_f64());
+    let done = outis_cluster::install::install(&client, &plan, &step).await?;
+    println!(
+        "{:>6.1} s  {} objects created, {} changed, {} as they were",
+        begun.elapsed().as_secs_f64(),
+        done.created.len(),
+        done.changed.len(),
+        done.unchanged
+    );
+    if install.timeout == 0 {
+        return Ok(FINE);
+    }
+    wait(&client, &plan, begun, Duration::from_secs(install.timeout)).await
+}
+
+fn dry(install: &Install, cluster: &Cluster) -> Result<u8> {
+    let objects = manifests::all(&plan(install, cluster));
+    match install.output {
+        Output::Json => {
+            let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+            println!("{}", serde_json::to_string_pretty(&list)?);
+        }
+        _ => println!("{}", serde_saphyr::to_string_multiple(&objects)?),
+    }
+    Ok(FINE)
+}
+
+fn plan(install: &Install, cluster: &Cluster) -> Plan {
+    Plan {
+        namespace: cluster.system_namespace.clone(),
+        image: install.image.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        trust_domain: install.trust_domain.clone(),
+        storage: match &install.volume {
+            Some(name) => Storage::Volume { name: name.clone(), class: String::new() },
+            None => Storage::Class(install.storage_class.clone()),
+        },
+        kubelet_dir: install.kubelet_dir.clone().unwrap_or_else(|| "/var/lib/kubelet".into()),
+        tolerations: install.toleration.clone(),
+        node_selector: install.node_selector.iter().cloned().collect::<BTreeMap<_, _>>(),
+        priority_class: install.priority_class.clone(),
+        user_groups: install.users.clone(),
+        owner: None,
+    }
+}
+
+/// What only the cluster can tell: where its kubelets keep their things, and a volume's class.
+async fn of_cluster(client: &Client, install: &Install, plan: &mut Plan) -> Result<()> {
+    if install.kubelet_dir.is_none() {
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+        plan.kubelet_dir = kubelet_dir(&nodes.items).into();
+    }
+    if let Storage::Volume { name, class } = &mut plan.storage
+        && let Some(volume) = Api::<PersistentVolume>::all(client.clone()).get_opt(name).await?
+    {
+        *class = volume.spec.and_then(|spec| spec.storage_class_name).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Distributions that keep kubelet's directory elsewhere say who they are by a label of their nodes.
+fn kubelet_dir(nodes: &[Node]) -> &'static str {
+    let label = |key: &str| nodes.iter().any(|node| node.labels().keys().any(|found| found.starts_with(key)));
+    if label("node.k0sproject.io/") {
+        return "/var/lib/k0s/kubelet";
+    }
+    if label("microk8s.io/") {
+        return "/var/snap/microk8s/common/var/lib/kubelet";
+    }
+    "/var/lib/kubelet"
+}
+
+/// Waits for the parts, and says of each what holds it up whenever that changes.
+async fn wait(client: &Client, plan: &Plan, begun: Instant, patience: Duration) -> Result<u8> {
+    let mut told: BTreeMap<String, PartState> = BTreeMap::new();
+    loop {
+        let states = outis_cluster::install::state(client, plan.namespace.as_str()).await?;
+        for state in &states {
+            if told.get(&state.part) != Some(state) {
+                told.insert(state.part.clone(), state.clone());
+                println!("{:>6.1} s  {}", begun.elapsed().as_secs_f64(), line(state));
+            }
+        }
+        if states.len() >= 3 && states.iter().all(PartState::whole) {
+            println!(
+                "\nOutis is ready. `outis status` shows what is in force, `outis events -w` what happens."
+            );
+            return Ok(FINE);
+        }
+        if begun.elapsed() > patience {
+            eprintln!("not ready after {} s:", patience.as_secs());
+            states.iter().filter(|state| !state.whole()).for_each(|state| eprintln!("  {}", line(state)));
+            return Ok(FAILED);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn line(state: &PartState) -> String {
+    let why = state.stuck.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{} {}/{} ready{why}", state.part, state.ready, state.wanted)
+}

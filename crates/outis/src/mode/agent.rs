@@ -1,0 +1,175 @@
+//! The agent: one per node. Serves identities to the node's pods, watches what their processes do, reports.
+
+mod identities;
+mod pods;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use outis_model::input::{Health, Protection, Report};
+use outis_model::record::Subject;
+use outis_model::{RecordKind, Timestamp};
+use outis_server::health::{self, Readiness};
+use outis_server::http::{Door, bind};
+use outis_server::workload;
+use outis_wire::{Class, LinkState, Outbox};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::arguments::Cluster;
+use crate::config::AgentConfig;
+use crate::link;
+
+/// The socket's name in its directory.
+const SOCKET: &str = "workload.sock";
+
+/// How the agent is, shared by those who know a part of it.
+#[derive(Default)]
+pub(crate) struct Pulse {
+    protections: Mutex<BTreeMap<&'static str, Protection>>,
+    counters: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Pulse {
+    pub(crate) fn protection(&self, name: &'static str, active: bool, note: impl Into<String>) {
+        let protection = Protection { name: name.into(), active, note: note.into() };
+        self.protections.lock().unwrap_or_else(PoisonError::into_inner).insert(name, protection);
+    }
+
+    pub(crate) fn set(&self, name: &str, value: u64) {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), value);
+    }
+
+    pub(crate) fn count(&self, name: &str, more: u64) {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner).entry(name.into()).or_default() += more;
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            version: env!("CARGO_PKG_VERSION").into(),
+            protections: self
+                .protections
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .values()
+                .cloned()
+                .collect(),
+            counters: self.counters(),
+        }
+    }
+}
+
+/// Runs until told to end.
+pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
+    let told = super::until_told()?;
+    let health_door = bind(&config.health.to_string()).await?;
+    // The spool is locked: a second agent for this node ends here, by name.
+    let spool = config.state.clone();
+    let disk = tokio::task::spawn_blocking(move || link::spool::open(&spool)).await??;
+    let (listener, _bound) = workload::bind(&config.sockets.join(SOCKET))?;
+    let readiness = Readiness::awaiting(&["pods", "controller"]);
+    let pulse = Arc::new(Pulse::default());
+    let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    let outbox = Outbox::new(Arc::new(disk.clone()));
+    let (health_sender, health) = watch::channel(Health::default());
+    let link = link::start(config.link.clone(), client.clone(), outbox.clone(), health, told.clone());
+    let snapshot = pods::follow(&client, &config.node, readiness.clone());
+    let attestor = Arc::new(outis_node::Attestor::new(config.node.clone(), snapshot.clone()));
+    let doors = workload::Doors {
+        attest: attestor,
+        identities: Arc::new(identities::Issuer::new(link.clone())),
+        sink: Arc::new(Refusals {
+            outbox: outbox.clone(),
+            pulse: Arc::clone(&pulse),
+            node: config.node.clone(),
+        }),
+    };
+    let identities = workload::serve(listener, workload::Limits::default(), doors, told.cancelled());
+    let counters = Arc::clone(&pulse);
+    let router = health::router(readiness.clone(), Arc::new(move || named(counters.counters())));
+    let health_door = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
+    tokio::spawn(beating(Arc::clone(&pulse), health_sender, link, disk, readiness));
+    info!(node = %config.node, socket = %config.sockets.join(SOCKET).display(), "Agent serves identities");
+    tokio::select! {
+        served = identities => served.context("the Workload API's socket broke")?,
+        () = health_door.serve(router, told.cancelled()) => {}
+    }
+    Ok(())
+}
+
+fn named(counters: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    counters.into_iter().map(|(name, value)| (format!("outis_agent_{name}"), value)).collect()
+}
+
+/// Keeps readiness and health as they are.
+async fn beating(
+    pulse: Arc<Pulse>,
+    health: watch::Sender<Health>,
+    link: link::Link,
+    disk: link::spool::Disk,
+    readiness: Readiness,
+) {
+    let mut enrolled = false;
+    loop {
+        let state = link.state.borrow().clone();
+        // Once enrolled, an absent controller takes nothing from pods for hours: that is no reason to be unready.
+        enrolled |= state == LinkState::Up;
+        match (&state, enrolled) {
+            (_, true) => readiness.holds("controller"),
+            (LinkState::Away { why, .. }, false) => readiness.fails("controller", why.clone()),
+            _ => {}
+        }
+        let note = match &state {
+            LinkState::Up => "identities are served and renewed".to_owned(),
+            LinkState::Starting => "not yet linked to the controller".to_owned(),
+            LinkState::Away { why, .. } => {
+                format!("what was issued is served; nothing new until the controller is back: {why}")
+            }
+        };
+        pulse.protection("identity", state == LinkState::Up, note);
+        let (rows, bytes, lost) = disk.depth();
+        pulse.set("spool_entries", rows as u64);
+        pulse.set("spool_bytes", bytes as u64);
+        pulse.set("spool_lost_total", lost);
+        let now = pulse.health();
+        health.send_if_modified(|held| std::mem::replace(held, now.clone()) != now);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Refusals at the Workload API, reported.
+struct Refusals {
+    outbox: Outbox,
+    pulse: Arc<Pulse>,
+    node: outis_model::NodeName,
+}
+
+impl workload::Sink for Refusals {
+    fn refused(&self, refused: workload::Refused) {
+        self.pulse.count("refused_total", 1);
+        let (namespace, name) = match refused.pod.as_deref().and_then(|pod| pod.split_once('/')) {
+            Some((namespace, name)) => (namespace.parse().ok(), name.parse().ok()),
+            None => (None, None),
+        };
+        let kind = if name.is_some() { "Pod" } else { "Process" };
+        let subject = Subject { namespace, kind: kind.into(), name, node: Some(self.node.clone()) };
+        let now = Timestamp::now();
+        let mut record =
+            super::record(now, RecordKind::Refusal, &format!("outis:agent:{}", self.node), subject);
+        record.summary = format!("no identity for process {}: {}", refused.pid, refused.text);
+        record.priority = outis_model::alert::Priority::Notice;
+        let (outbox, pulse) = (self.outbox.clone(), Arc::clone(&self.pulse));
+        tokio::spawn(async move {
+            if let Err(error) = outbox.push(Class::Decision, &Report::Record(record)).await {
+                pulse.count("reports_lost_total", 1);
+                warn!(%error, "A refusal cannot be reported");
+            }
+        });
+    }
+}

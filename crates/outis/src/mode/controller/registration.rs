@@ -1,0 +1,115 @@
+//! Which requests the API server asks the webhook about: what the policies need, once a webhook is ready.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Client;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use outis_admission::{RegistrationRule, Scope};
+use outis_api::admission_policy::FailurePolicy;
+use outis_cluster::apply::MANAGER;
+use outis_cluster::registration::{Failure, NAME, Registration, Rule, configuration, resources_of};
+
+/// What became of the registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Registered {
+    /// There is nothing to ask: no policy.
+    Nothing,
+    /// No webhook is ready yet, and none ever was: registering it would only slow the API server down.
+    Waiting,
+    /// The API server asks us.
+    Asked,
+}
+
+/// Whether a server stands behind the Service.
+pub(crate) fn ready(slices: &[std::sync::Arc<EndpointSlice>]) -> usize {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    endpoints
+        .filter(|endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+        })
+        .map(|endpoint| endpoint.addresses.len())
+        .sum()
+}
+
+/// The rules as the API server writes them: kinds become the resources that carry them.
+pub(crate) async fn resolve(client: &Client, rules: &BTreeSet<RegistrationRule>) -> Result<BTreeSet<Rule>> {
+    let mut resolved = BTreeSet::new();
+    for rule in rules {
+        let groups = match rule.group.as_str() {
+            "*" if rule.kind != "*" => groups_with(client, &rule.kind).await?,
+            group => vec![(group.to_owned(), served(client, group).await.unwrap_or_default())],
+        };
+        for (group, served) in groups {
+            resolved.insert(Rule {
+                failure: match rule.failure_policy {
+                    FailurePolicy::Ignore => Failure::Ignore,
+                    FailurePolicy::Fail => Failure::Fail,
+                },
+                group,
+                resources: resources_of(&rule.kind, &served),
+                operations: rule.operations.iter().map(ToString::to_string).collect(),
+                namespaced: rule.scope == Scope::Namespaced,
+            });
+        }
+    }
+    Ok(resolved)
+}
+
+type Served = Vec<(String, String)>;
+
+/// Every group that serves a kind.
+async fn groups_with(client: &Client, kind: &str) -> Result<Vec<(String, Served)>> {
+    let names = client.list_api_groups().await.context("cannot list API groups")?.groups;
+    let mut found = Vec::new();
+    for group in std::iter::once(String::new()).chain(names.into_iter().map(|group| group.name)) {
+        // A group whose server is away must not keep the others from being registered.
+        let Ok(served) = served(client, &group).await else { continue };
+        if served.iter().any(|(_, name)| name == kind) {
+            found.push((group, served));
+        }
+    }
+    Ok(found)
+}
+
+/// Resources with the kinds they carry, of a group's preferred version.
+async fn served(client: &Client, group: &str) -> Result<Served> {
+    let list = match group {
+        "" => client.list_core_api_resources("v1").await,
+        "*" => return Ok(Served::new()),
+        _ => {
+            let groups = client.list_api_groups().await.context("cannot list API groups")?.groups;
+            let found = groups.into_iter().find(|found| found.name == group).context("no such group")?;
+            let preferred = found.preferred_version.or_else(|| found.versions.into_iter().next());
+            let version = preferred.context("a group without a version")?.group_version;
+            client.list_api_group_resources(&version).await
+        }
+    };
+    let list = list.with_context(|| format!("cannot list resources of group {group:?}"))?;
+    Ok(list.resources.into_iter().map(|resource| (resource.name, resource.kind)).collect())
+}
+
+/// Puts the registration in force, changes it, or takes it away.
+pub(crate) async fn register(
+    client: &Client,
+    registration: &Registration,
+    ready: usize,
+) -> Result<Registered> {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let Some(wanted) = configuration(registration) else {
+        return match api.delete(NAME, &DeleteParams::default()).await {
+            Ok(_) => Ok(Registered::Nothing),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Registered::Nothing),
+            Err(error) => Err(error).context("cannot take the webhook's registration away"),
+        };
+    };
+    let there = api.get_opt(NAME).await.context("cannot read the webhook's registration")?;
+    if there.is_none() && ready == 0 {
+        return Ok(Registered::Waiting);
+    }
+    let params = PatchParams::apply(MANAGER).force();
+    let patched = api.patch(NAME, &params, &Patch::Apply(&wanted)).await;
+    patched.context("cannot register the webhook").map(|_| Registered::Asked)
+}

@@ -1,0 +1,158 @@
+//! Who is who on the link, and whose certificate requests are granted. Everything issued is in the log first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use outis_identity::Leaf;
+use outis_identity::attest::{self, ReplayGuard, TokenFacts};
+use outis_model::alert::Priority;
+use outis_model::input::Component;
+use outis_model::port::{Answer, Refusal, Sign, SignedChain, SigningRequest};
+use outis_model::record::Subject;
+use outis_model::{Input, NodeName, RecordKind, Secret, SpiffeId, Timestamp};
+use outis_wire::{Enrolment, Refused, Registry, Sink, Why};
+use serde_json::json;
+
+use super::house::{House, unavailable};
+use crate::mode::record;
+
+/// Answers for the link.
+pub(crate) struct Desk {
+    pub(crate) house: Arc<House>,
+    pub(crate) replay: ReplayGuard,
+}
+
+impl Registry for Desk {
+    fn enrol(&self, token: Secret<String>, csr: Vec<u8>) -> Answer<'_, Result<Enrolment, Refusal>> {
+        Box::pin(self.enrol_with(token, csr))
+    }
+
+    fn component_of<'a>(&'a self, id: &'a SpiffeId) -> Answer<'a, Result<Component, Refusal>> {
+        Box::pin(async move {
+            let component = attest::component_of(&self.house.domain, id);
+            let component =
+                component.ok_or_else(|| Refusal::Denied(format!("{id} is no component of ours")))?;
+            match self.house.runs(&component) {
+                true => Ok(component),
+                false => Err(Refusal::Denied(format!("pod {} of {component} is gone", component.pod))),
+            }
+        })
+    }
+}
+
+impl Desk {
+    async fn enrol_with(&self, token: Secret<String>, csr: Vec<u8>) -> Result<Enrolment, Refusal> {
+        let house = &self.house;
+        let says = outis_cluster::review::token(&house.client, token.reveal(), attest::AUDIENCE).await;
+        let says = says.map_err(|error| unavailable(error.into()))?;
+        let facts = TokenFacts {
+            authenticated: says.authenticated,
+            audiences: says.audiences,
+            username: says.username,
+            pod_name: says.pod.0,
+            pod_uid: says.pod.1,
+        };
+        let name = facts.pod_name.parse().ok();
+        let find = |world: &super::owner::World| {
+            let pod = world.snapshot.pod(&house.home, name.as_ref()?)?;
+            (pod.uid.as_str() == facts.pod_uid && pod.node.is_some()).then(|| Arc::clone(pod))
+        };
+        let pod = match facts.authenticated {
+            true => house.pod(find).await,
+            false => None,
+        };
+        let denied = |error: attest::NotBelieved| Refusal::Denied(error.to_string());
+        let component = attest::component(&facts, pod.as_deref(), &house.home).map_err(denied)?;
+        // Only a token that would have been taken counts as used: a stranger's noise fills no memory.
+        self.replay.first_use(token.reveal(), Timestamp::now()).map_err(denied)?;
+        let leaf = Leaf {
+            id: attest::component_id(&house.domain, &component),
+            dns: vec![],
+            lifetime: self.lifetime(),
+        };
+        let signed = self.issue(&csr, &leaf, &component.to_string(), subject(&component)).await?;
+        Ok(Enrolment { signed, bundle: house.bundle() })
+    }
+
+    fn lifetime(&self) -> i64 {
+        self.house.settings.borrow().identity.svid_seconds
+    }
+
+    async fn issue(
+        &self,
+        csr: &[u8],
+        leaf: &Leaf,
+        actor: &str,
+        subject: Subject,
+    ) -> Result<SignedChain, Refusal> {
+        let now = Timestamp::now();
+        let authority = self.house.authority.load_full();
+        let signed = authority.sign(csr, leaf, now).map_err(|error| match error {
+            outis_identity::IdentityError::Request(why) => Refusal::Invalid(why),
+            other => unavailable(other.into()),
+        })?;
+        let mut record = record(now, RecordKind::Issuance, actor, subject);
+        record.summary = format!("issued {} until {}", signed.id, signed.not_after);
+        record.fields = BTreeMap::from([
+            ("spiffeId".to_owned(), json!(signed.id)),
+            ("notAfter".to_owned(), json!(signed.not_after)),
+        ]);
+        // On disk before anybody holds it.
+        self.house.log.append(vec![record]).await.map_err(|error| unavailable(error.into()))?;
+        Ok(signed)
+    }
+}
+
+impl Sign for Desk {
+    fn sign<'a>(
+        &'a self,
+        node: &'a NodeName,
+        request: SigningRequest,
+    ) -> Answer<'a, Result<SignedChain, Refusal>> {
+        Box::pin(async move {
+            let uid = request.pod_uid.clone();
+            let pod = self.house.pod(|world| world.snapshot.pod_by_uid(&uid).cloned()).await;
+            let pod = pod.ok_or_else(|| Refusal::Unavailable(format!("pod {uid} is not in our view yet")))?;
+            let id = attest::entitled(&self.house.domain, node, &pod)
+                .map_err(|error| Refusal::Denied(error.to_string()))?;
+            let subject = Subject {
+                namespace: Some(pod.namespace.clone()),
+                kind: "Pod".into(),
+                name: Some(pod.name.clone()),
+                node: Some(node.clone()),
+            };
+            let leaf = Leaf { id, dns: vec![], lifetime: self.lifetime() };
+            self.issue(&request.csr, &leaf, &format!("outis:agent:{node}"), subject).await
+        })
+    }
+}
+
+impl Sink for Desk {
+    fn refused(&self, refused: Refused) {
+        let word = refused.why.word();
+        self.house.count(&self.house.refused, word);
+        // Strangers can fail as often as they try: those are counted. Who holds a certificate or a token is told.
+        let told = matches!(
+            refused.why,
+            Why::Enrolment | Why::Signing | Why::Impostor | Why::NotEnrolled | Why::Gap | Why::Stale
+        );
+        tracing::warn!(address = %refused.address, why = word, text = refused.text, "Refused at the link");
+        if !told {
+            return;
+        }
+        let actor = refused.id.map_or_else(|| refused.address.ip().to_string(), |id| id.to_string());
+        let mut record = record(Timestamp::now(), RecordKind::Refusal, &actor, Subject::default());
+        record.summary = format!("refused at the link: {word}: {}", outis_model::redact::text(&refused.text));
+        record.priority = Priority::Warning;
+        self.house.tell(Input::Happened(record));
+    }
+}
+
+fn subject(component: &Component) -> Subject {
+    Subject {
+        namespace: None,
+        kind: "Node".into(),
+        name: component.node.as_str().parse().ok(),
+        node: Some(component.node.clone()),
+    }
+}

@@ -1,0 +1,92 @@
+//! Decisions on their way to the controller: never in the way of an answer. A queue that is full loses, and counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outis_model::input::{Health, Protection, Report};
+use outis_model::{Record, Verdict};
+use outis_server::health::Readiness;
+use outis_wire::{Class, MemorySpool, Outbox, SpoolLimits};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::LinkConfig;
+
+/// Decisions between a worker and the spool.
+const QUEUE: usize = 1024;
+
+/// Where workers leave their decisions.
+#[derive(Clone, Default)]
+pub(super) struct Reports {
+    queue: Option<mpsc::Sender<Record>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Reports {
+    /// Starts the link; without a controller decisions are in the log alone.
+    pub(super) fn start(
+        config: &LinkConfig,
+        client: Option<kube::Client>,
+        readiness: &Readiness,
+        told: &CancellationToken,
+    ) -> Self {
+        let lost = Arc::new(AtomicU64::new(0));
+        let (Some(_), Some(client)) = (&config.controller, client) else { return Self { queue: None, lost } };
+        let spool = MemorySpool::new(format!("{:032x}", crate::chance::number()), SpoolLimits::default());
+        let outbox = Outbox::new(Arc::new(spool));
+        let (health, beats) = watch::channel(Health::default());
+        drop(crate::link::start(config.clone(), client, outbox.clone(), beats, told.clone()));
+        tokio::spawn(beating(health, readiness.clone(), Arc::clone(&lost)));
+        let (queue, records) = mpsc::channel(QUEUE);
+        tokio::spawn(carrying(records, outbox, Arc::clone(&lost)));
+        Self { queue: Some(queue), lost }
+    }
+
+    /// Takes a decision that says more than "nothing speaks against it".
+    pub(super) fn take(&self, record: Record) {
+        let Some(queue) = self.queue.as_ref().filter(|_| record.verdict != Some(Verdict::Allow)) else {
+            return;
+        };
+        if queue.try_send(record).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Decisions that were given and not kept.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+async fn carrying(mut records: mpsc::Receiver<Record>, outbox: Outbox, lost: Arc<AtomicU64>) {
+    let mut batch = Vec::new();
+    while records.recv_many(&mut batch, 128).await > 0 {
+        let reports: Vec<Report> = batch.drain(..).map(Report::Record).collect();
+        let rows = reports.iter().map(|report| (Class::Decision, report)).collect();
+        if let Err(error) = outbox.push_all(rows).await {
+            lost.fetch_add(reports.len() as u64, Ordering::Relaxed);
+            tracing::warn!(%error, "Decisions cannot be kept for the controller");
+        }
+    }
+}
+
+async fn beating(health: watch::Sender<Health>, readiness: Readiness, lost: Arc<AtomicU64>) {
+    loop {
+        let missing = readiness.missing();
+        let note = match missing.is_empty() {
+            true => "judges by the policies in force".to_owned(),
+            false => {
+                missing.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
+            }
+        };
+        let now = Health {
+            version: env!("CARGO_PKG_VERSION").into(),
+            protections: vec![Protection { name: "admission".into(), active: missing.is_empty(), note }],
+            counters: BTreeMap::from([("reports_lost_total".to_owned(), lost.load(Ordering::Relaxed))]),
+        };
+        health.send_if_modified(|held| std::mem::replace(held, now.clone()) != now);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! The state of the whole appliance, as the controller tells it and the command line shows it.
+
+use std::collections::BTreeMap;
+
+use outis_model::Timestamp;
+use outis_model::input::Protection;
+use serde::{Deserialize, Serialize};
+
+/// Everything `outis status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    /// Version of the controller.
+    pub(crate) version: String,
+    /// Trust domain.
+    pub(crate) trust_domain: String,
+    /// When the controller started.
+    pub(crate) since: Option<Timestamp>,
+    /// Agents and webhooks that ever linked, those away included.
+    pub(crate) components: Vec<ComponentState>,
+    /// Every node and whether an agent watches it.
+    pub(crate) nodes: Vec<NodeState>,
+    /// The record log.
+    pub(crate) store: StoreState,
+    /// What the controller itself keeps up.
+    pub(crate) protections: Vec<Protection>,
+    /// Watches that are behind, with since when.
+    pub(crate) stale: Vec<String>,
+    /// What was turned away at the link, by reason.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Counters.
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// One agent or webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ComponentState {
+    pub(crate) role: String,
+    pub(crate) pod: String,
+    pub(crate) node: String,
+    pub(crate) version: String,
+    pub(crate) up: bool,
+    /// Since when it is up, or away.
+    pub(crate) since: Timestamp,
+    pub(crate) protections: Vec<Protection>,
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NodeState {
+    pub(crate) name: String,
+    pub(crate) covered: bool,
+    pub(crate) note: String,
+}
+
+/// The record log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct StoreState {
+    pub(crate) records: u64,
+    pub(crate) head: String,
+    pub(crate) damage: Option<String>,
+}
+
+impl Status {
+    /// Every configured protection that is not in force, in a sentence each. Empty: all is well.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for node in self.nodes.iter().filter(|node| !node.covered) {
+            faults.push(format!("node {} is not covered: {}", node.name, node.note));
+        }
+        for one in self.components.iter().filter(|one| one.up) {
+            for protection in one.protections.iter().filter(|protection| !protection.active) {
+                let who = format!("{} {} on {}", one.role, one.pod, one.node);
+                faults.push(format!("{} of {who} is not in force: {}", protection.name, protection.note));
+            }
+        }
+        for protection in self.protections.iter().filter(|protection| !protection.active) {
+            faults.push(format!("{} is not in force: {}", protection.name, protection.note));
+        }
+        faults.extend(self.store.damage.iter().map(|damage| format!("the store takes no records: {damage}")));
+        faults
+            .extend(self.stale.iter().map(|stale| format!("the controller is behind the cluster: {stale}")));
+        faults
+    }
+}
