@@ -100,6 +100,11 @@ pub fn pod() -> Place {
     }))
 }
 
+pub fn privileged_pod() -> Place {
+    let Place::Container(workload) = pod() else { return Place::Host };
+    Place::Container(Arc::new(Workload { privileged: true, ..(*workload).clone() }))
+}
+
 /// A process before it runs.
 pub struct Run<'a> {
     pub world: &'a mut World,
@@ -118,6 +123,11 @@ pub struct Running {
 impl<'a> Run<'a> {
     pub fn in_pod(mut self) -> Self {
         self.place = pod();
+        self
+    }
+
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
         self
     }
 
