@@ -6,6 +6,8 @@
 //! conjunction, and taking a test we do not understand for true, only ever adds events.
 
 mod approximate;
+#[cfg(test)]
+mod tests;
 
 use outis_model::event::{Event, Open, Place, Socket, What};
 
