@@ -258,7 +258,9 @@ impl Reach {
         let mut foreign = BTreeSet::new();
         cond.foreign_types(&mut foreign);
         for name in foreign {
-            if !matches!(cond.of_type(Type::Named(&name)), Cond::False) {
+            let cond = cond.of_type(Type::Named(&name));
+            if !matches!(cond, Cond::False) {
+                cond.lacking(&mut missing);
                 missing.insert(Missing::Event(name));
             }
         }

@@ -44,11 +44,13 @@ impl Text {
     }
 
     /// The place of a byte of the value. Folding and quoting change white space and add escapes
-    /// only, so the n-th visible character of the value is the n-th of the source.
+    /// only, so the n-th visible character of the value is the n-th of the source. The end of the
+    /// value is right behind its last visible character.
     pub(crate) fn locate(&self, source: &str, offset: usize) -> Spot {
         let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
         let end = (0..=offset.min(self.value.len())).rev().find(|end| self.value.is_char_boundary(*end));
-        let mut before = visible(&self.value[..end.unwrap_or(0)]);
+        let (before, behind) = self.value.split_at(end.unwrap_or(0));
+        let (mut before, at_end) = (visible(before), visible(behind) == 0);
         let Spot { mut line, mut column, .. } = self.spot;
         let rest = source.get(self.start..).unwrap_or_default();
         let mut header = rest.starts_with(['>', '|']);
@@ -66,6 +68,10 @@ impl Text {
                     break;
                 }
                 before -= 1;
+                if before == 0 && at_end {
+                    column += 1;
+                    break;
+                }
             }
             last = if last == c { ' ' } else { c };
             quoted = false;
@@ -219,6 +225,19 @@ mod tests {
         assert_eq!(place("a: |\n  b and\n\n  here\n", "here"), (4, 3));
         assert_eq!(place("a: 'b '' here'", "here"), (1, 10));
         assert_eq!(place("a: \"b \\\" here\"", "here"), (1, 10));
+    }
+
+    #[test]
+    fn the_end_of_a_value_is_behind_its_last_character() {
+        for (text, expected) in
+            [("a: b c\nd: e", (1, 7)), ("a: >\n  b\n  c\n\nd: e", (3, 4)), ("a: 'b'\nd: e", (1, 6))]
+        {
+            let (documents, _) = documents(0, text);
+            let Kind::Map(entries) = &documents[0].kind else { panic!("a mapping") };
+            let value = entries[0].1.text().expect("a text");
+            let spot = value.locate(text, value.value.len());
+            assert_eq!((spot.line, spot.column), expected, "{text}");
+        }
     }
 
     #[test]

@@ -54,10 +54,11 @@ impl Catalogue {
             _ if item.get("rule").is_some() => self.rule(&item, findings),
             _ if item.get("macro").is_some() => self.macro_item(&item, findings),
             _ if item.get("list").is_some() => self.list(&item, findings),
-            key => findings.fault(
-                item.spot,
-                format!("an item begins with `rule`, `macro`, `list` or `required_engine_version`, not with {key:?}"),
-            ),
+            key => {
+                let key = key.map_or_else(|| "nothing".into(), |key| format!("`{key}`"));
+                let right = "`rule`, `macro`, `list` or `required_engine_version`";
+                findings.fault(item.spot, format!("an item begins with {right}, not with {key}"));
+            }
         }
     }
 
@@ -170,7 +171,14 @@ fn plugins(item: &Item<'_>, findings: &mut Findings) {
             findings.fault(node.spot, "a required plugin needs a `name`");
             continue;
         };
-        if !BUILT_IN.contains(&name.value.as_str()) {
+        let here = |item: &Item<'_>, findings: &mut Findings| {
+            item.text("name", findings).is_some_and(|name| BUILT_IN.contains(&name.value.as_str()))
+        };
+        let others = plugin.get("alternatives").map(|node| &node.kind);
+        let others = if let Some(Kind::List(others)) = others { others.as_slice() } else { &[] };
+        let mut all = others.iter().filter_map(|node| Item::new(node, findings)).collect::<Vec<_>>();
+        all.push(plugin);
+        if !all.iter().any(|item| here(item, findings)) {
             let why = "rules that use its fields are not active";
             findings.note(name.spot, format!("there is no plugin `{}` here; {why}", name.value));
         }

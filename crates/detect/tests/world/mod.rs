@@ -20,6 +20,8 @@ pub const TRUNC: u32 = 0o1000;
 pub struct World {
     pub rules: RuleSet,
     pub state: Partition,
+    /// Every event so far.
+    pub history: Vec<Event>,
     stamp: u64,
     pid: u32,
 }
@@ -34,7 +36,7 @@ impl World {
         known.hosts.insert("kubernetes.default.svc.cluster.local".into(), [api].into());
         known.node.users.insert(33, "www-data".into());
         state.know(Arc::new(known));
-        Self { rules, state, stamp: 1_000 * SECOND, pid: 100 }
+        Self { rules, state, history: vec![], stamp: 1_000 * SECOND, pid: 100 }
     }
 
     /// A process that is about to run a program.
@@ -74,7 +76,9 @@ impl World {
             place: place.clone(),
             what,
         };
-        step(&self.rules, &mut self.state, &event)
+        let said = step(&self.rules, &mut self.state, &event);
+        self.history.push(event);
+        said
     }
 
     pub fn wait(&mut self, nanoseconds: u64) {
