@@ -55,8 +55,8 @@ impl FromStr for Priority {
     }
 }
 
-/// A rule that matched one event. The text and the fields are not redacted yet:
-/// `redact::alert` does that before anything is stored, exported or shown.
+/// A rule that matched one event. The engine has hidden credentials in its text and its fields, so
+/// it may be stored, exported and shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
