@@ -1,15 +1,11 @@
 //! The upstream stable rules, unmodified: they load, each says whether it works and why not, and
 //! those that work speak when they should and are silent about a near variant.
 
-#![expect(clippy::disallowed_methods, reason = "a test reads fixtures; the engine reads nothing")]
-
 mod world;
-
-use std::path::{Path, PathBuf};
 
 use outis_detect::{Missing, Options, RuleSet, RuleState, Source, pack, rules};
 use outis_model::event::Open;
-use world::{RDONLY, SECOND, TRUNC, WRONLY, World, privileged_pod, titles};
+use world::{RDONLY, SECOND, TRUNC, WRONLY, World, privileged_pod, titles, upstream};
 
 /// Rules, macros and lists of the file.
 const EXPECTED: (usize, usize, usize) = (25, 87, 49);
@@ -27,18 +23,7 @@ const WAITING: [(&str, &str); 7] = [
 ];
 
 fn stable() -> Option<Source> {
-    let dir = std::env::var_os("OUTIS_CONFORMANCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let path = dir.join("falco/falco_rules.yaml");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(Source::new("falco_rules.yaml", text)),
-        Err(error) => {
-            eprintln!("SKIPPED falco-rules: {}: {error}; set OUTIS_CONFORMANCE", path.display());
-            None
-        }
-    }
+    upstream().inspect_err(|error| eprintln!("SKIPPED falco-rules: {error}; set OUTIS_CONFORMANCE")).ok()
 }
 
 fn compiled(sources: &[Source], hosts: bool) -> RuleSet {

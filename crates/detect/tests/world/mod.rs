@@ -2,6 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod traffic;
+
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outis_detect::{Knowledge, Matching, Options, Partition, RuleSet, Source, step};
@@ -15,6 +19,19 @@ pub const SECOND: u64 = 1_000_000_000;
 pub const RDONLY: u32 = 0;
 pub const WRONLY: u32 = 1;
 pub const TRUNC: u32 = 0o1000;
+
+/// The upstream stable rules, where the conformance data is.
+#[expect(clippy::disallowed_methods, reason = "a test reads fixtures; the engine reads nothing")]
+pub fn upstream() -> io::Result<Source> {
+    let dir = std::env::var_os("OUTIS_CONFORMANCE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+        PathBuf::from,
+    );
+    let path = dir.join("falco/falco_rules.yaml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(Source::new("falco_rules.yaml", text))
+}
 
 /// Rules and one partition.
 pub struct World {
