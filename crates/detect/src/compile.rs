@@ -2,6 +2,7 @@
 //! into what they are compared as. What cannot be told here stays in the tree as `Lacking`.
 
 mod cond;
+mod except;
 mod lower;
 mod resolve;
 pub(crate) mod test;

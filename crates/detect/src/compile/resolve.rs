@@ -9,12 +9,13 @@ use super::cond::Cond;
 use super::lower::{self, Scope};
 use crate::fault::{Findings, Source, Spot};
 use crate::language::{self, Expr, Word};
-use crate::load::{Catalogue, Cell, Exception, Pieces};
+use crate::load::{Catalogue, Exception, Pieces};
 
-/// Items of one list, other lists written out.
-const MAX_ITEMS: usize = 50_000;
-/// Parts of one condition, macros written out.
-const MAX_PARTS: usize = 50_000;
+/// Items of all lists, lists in them written out.
+const MAX_ITEMS: usize = 100_000;
+/// Checks and values of all macros and rules, lists and macros in them written out. The upstream
+/// stable file has about 1,100.
+const MAX_PARTS: usize = 200_000;
 /// Levels of one condition, macros written out.
 const MAX_DEPTH: usize = 400;
 
@@ -28,8 +29,10 @@ pub(crate) struct Resolver<'a> {
     macros: Vec<Option<Cond>>,
     used_lists: RefCell<BTreeSet<usize>>,
     used_macros: BTreeSet<usize>,
-    /// Parts still allowed in the condition being made.
-    budget: usize,
+    /// Parts still allowed.
+    left: std::cell::Cell<usize>,
+    /// It was told that there are too many.
+    too_many: bool,
 }
 
 impl Scope for Resolver<'_> {
@@ -37,7 +40,8 @@ impl Scope for Resolver<'_> {
         match self.catalogue.lists.place(&word.text).filter(|_| !word.quoted) {
             Some(place) => {
                 self.used_lists.borrow_mut().insert(place);
-                self.lists[place].to_vec()
+                let all = &self.lists[place];
+                if self.spend(all.len()) { all.to_vec() } else { vec![] }
             }
             None => vec![word.text.clone()],
         }
@@ -64,7 +68,8 @@ impl<'a> Resolver<'a> {
             macros: vec![None; catalogue.macros.items.len()],
             used_lists: RefCell::default(),
             used_macros: BTreeSet::new(),
-            budget: MAX_PARTS,
+            left: MAX_PARTS.into(),
+            too_many: false,
         };
         resolver.lists = resolver.all_lists(findings);
         let mut state = vec![Progress::Untouched; catalogue.macros.items.len()];
@@ -74,11 +79,18 @@ impl<'a> Resolver<'a> {
         resolver
     }
 
+    /// Whether that many more parts are allowed.
+    fn spend(&self, parts: usize) -> bool {
+        self.left.set(self.left.get().saturating_sub(parts));
+        self.left.get() > 0
+    }
+
     fn all_lists(&self, findings: &mut Findings) -> Vec<Arc<[String]>> {
         let all = &self.catalogue.lists.items;
+        let mut steps = 0;
         (0..all.len())
             .map(|place| {
-                let (mut items, mut path, mut steps) = (vec![], vec![], 0);
+                let (mut items, mut path) = (vec![], vec![]);
                 if let Err(text) = self.items(place, &mut path, &mut steps, &mut items) {
                     findings.fault(all[place].spot, text);
                 }
@@ -110,9 +122,9 @@ impl<'a> Resolver<'a> {
                 None => into.push(language::unquote(item)),
             }
             if *steps > MAX_ITEMS {
+                let upto = format!("up to list `{}`", list.name);
                 return Err(format!(
-                    "list `{}` has more than {MAX_ITEMS} items, lists in it written out",
-                    list.name
+                    "{upto} there are more than {MAX_ITEMS} items, lists in lists written out"
                 ));
             }
         }
@@ -191,20 +203,21 @@ impl<'a> Resolver<'a> {
         findings: &mut Findings,
     ) -> Option<Cond> {
         let mut wrong = Vec::new();
-        self.budget = MAX_PARTS;
         let cond = self.walk(expr, before, &mut wrong);
         for (at, text) in wrong {
             findings.fault(condition.locate(self.sources, at), text);
         }
-        let cond = cond?;
-        if cond.size() > MAX_PARTS || cond.depth() > MAX_DEPTH {
-            let text = format!(
-                "with its macros written out the condition has more than {MAX_PARTS} parts or {MAX_DEPTH} levels"
-            );
-            findings.fault(condition.locate(self.sources, 0), text);
-            return None;
+        let mut fault = |text: String| findings.fault(condition.locate(self.sources, 0), text);
+        if self.left.get() == 0 && !std::mem::replace(&mut self.too_many, true) {
+            fault(format!(
+                "up to here the rules have more than {MAX_PARTS} parts, lists and macros written out"
+            ));
         }
-        Some(cond)
+        let deep = cond.as_ref().is_some_and(|cond| cond.depth() > MAX_DEPTH);
+        if deep {
+            fault(format!("with its macros written out the condition has more than {MAX_DEPTH} levels"));
+        }
+        cond.filter(|_| !deep && self.left.get() > 0)
     }
 
     fn walk(&mut self, expr: &Expr, before: Option<usize>, wrong: &mut Vec<lower::Wrong>) -> Option<Cond> {
@@ -216,91 +229,28 @@ impl<'a> Resolver<'a> {
             Expr::And(inner) => all(inner, wrong).map(Cond::And),
             Expr::Or(inner) => all(inner, wrong).map(Cond::Or),
             Expr::Not(inner) => self.walk(inner, before, wrong).map(|inner| Cond::Not(Box::new(inner))),
-            Expr::Check(check) => lower::check(check, self).map_err(|why| wrong.push(why)).ok(),
+            Expr::Check(check) if self.spend(1) => {
+                lower::check(check, self).map_err(|why| wrong.push(why)).ok()
+            }
+            Expr::Check(_) => None,
             Expr::Macro(name, at) => {
-                let place = self.catalogue.macros.place(name);
-                let earlier = |place: &usize| {
-                    before.is_none_or(|before| self.catalogue.macros.items[*place].first < before)
-                };
-                match (place.filter(earlier), place) {
-                    (Some(place), _) => {
-                        self.used_macros.insert(place);
-                        let size = self.macros[place].as_ref()?.size();
-                        if self.budget < size {
-                            wrong.push((at.0, format!("with its macros written out the condition has more than {MAX_PARTS} parts")));
-                            return None;
-                        }
-                        self.budget -= size;
-                        self.macros[place].clone()
-                    }
-                    (None, Some(_)) => {
-                        wrong.push((
-                            at.0,
-                            format!("macro `{name}` is written later; a macro sees only earlier ones"),
-                        ));
-                        None
-                    }
-                    (None, None) => {
-                        wrong.push((at.0, format!("there is no macro `{name}`")));
-                        None
-                    }
-                }
+                let found = self.macro_of(name, before).map_err(|text| wrong.push((at.0, text))).ok()?;
+                let size = self.macros[found].as_ref()?.size();
+                if self.spend(size) { self.macros[found].clone() } else { None }
             }
         }
     }
 
-    /// One condition per row of values.
-    fn exception(&self, exception: &Exception) -> Result<Vec<Cond>, String> {
-        let rows: Vec<Vec<Cell>> = match exception.single {
-            // One field: every value is one of the list it is compared with.
-            true => {
-                let values = exception.rows.iter().flatten().flat_map(|cell| match cell {
-                    Cell::One(text) => vec![text.clone()],
-                    Cell::Many(texts) => texts.clone(),
-                });
-                let values: Vec<_> = values.collect();
-                if values.is_empty() { vec![] } else { vec![vec![Cell::Many(values)]] }
-            }
-            false => exception.rows.clone(),
+    /// The macro of a name, as far as it may be seen.
+    fn macro_of(&mut self, name: &str, before: Option<usize>) -> Result<usize, String> {
+        let Some(place) = self.catalogue.macros.place(name) else {
+            return Err(format!("there is no macro `{name}`"));
         };
-        rows.iter().map(|row| self.row(exception, row)).collect()
-    }
-
-    fn row(&self, exception: &Exception, row: &[Cell]) -> Result<Cond, String> {
-        if row.len() != exception.fields.len() {
-            return Err(format!("a row has {} values for {} fields", row.len(), exception.fields.len()));
+        if before.is_some_and(|before| self.catalogue.macros.items[place].first >= before) {
+            return Err(format!("macro `{name}` is written later; a macro sees only earlier ones"));
         }
-        let check = |((field, comp), cell): (&(String, String), &Cell)| {
-            let op = language::Op::named(if comp == "==" { "=" } else { comp });
-            let op = op
-                .filter(|op| *op != language::Op::Exists)
-                .ok_or_else(|| format!("{comp:?} is no comparison"))?;
-            let word = |text: &String| {
-                let text = text.trim_start_matches('(').trim_end_matches(')');
-                let unquoted = language::unquote(text);
-                Word { quoted: unquoted != text, text: unquoted, at: language::At(0) }
-            };
-            let right = match (cell, op.takes_list()) {
-                (Cell::Many(texts), true) => language::Right::Many(texts.iter().map(word).collect()),
-                (Cell::One(text), true) => language::Right::Many(vec![word(text)]),
-                (Cell::One(text), false) => language::Right::One(Word {
-                    text: language::unquote(text),
-                    quoted: false,
-                    at: language::At(0),
-                }),
-                (Cell::Many(texts), false) if exception.single && texts.len() == 1 => {
-                    language::Right::One(word(&texts[0]))
-                }
-                (Cell::Many(_), false) => return Err(format!("`{comp}` takes one value, not a list")),
-            };
-            let left = match language::parse(&format!("{field} exists")) {
-                Ok(Expr::Check(check)) => check.left,
-                _ => return Err(format!("{field:?} is no field")),
-            };
-            let check = language::Check { left, op, right, at: language::At(0) };
-            lower::check(&check, self).map_err(|(_, text)| text)
-        };
-        exception.fields.iter().zip(row).map(check).collect::<Result<_, _>>().map(Cond::And)
+        self.used_macros.insert(place);
+        Ok(place)
     }
 
     /// Lists and macros that nothing uses are noted: something else was meant, or they can go.

@@ -6,6 +6,7 @@ mod judging;
 mod merging;
 mod output;
 mod reports;
+mod robust;
 #[path = "../world/mod.rs"]
 mod world;
 
