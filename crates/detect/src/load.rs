@@ -91,6 +91,8 @@ pub(crate) struct RuleText {
     pub(crate) source: String,
     pub(crate) tags: Vec<String>,
     pub(crate) enabled: bool,
+    /// Whether its author wants to hear that it is judged for every event.
+    pub(crate) warn_types: bool,
     pub(crate) exceptions: Vec<Exception>,
 }
 

@@ -17,6 +17,10 @@ use crate::load::{self, RuleText};
 use crate::output::Template;
 use crate::types::{TYPES, TypeMask};
 
+/// Why a rule that names no event type is noted.
+const EVERY_EVENT: &str = "is judged for events of every type, which costs; narrow it by \
+                           `evt.type`, or say `warn_evttypes: false`";
+
 /// Which of the rules that match an event speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Matching {
@@ -158,7 +162,10 @@ impl RuleSet {
             let output = Template::read(text, sources, &mut findings);
             if let (Some(cond), Ok(name)) = (cond, text.name.parse()) {
                 let file = sources.get(text.spot.source).map_or("", |source| &source.name);
-                set.add(text, name, file, &cond, output, options);
+                let types = set.add(text, name, file, &cond, output, options);
+                if types == TYPES.len() && text.warn_types {
+                    findings.note(text.spot, format!("rule `{}` {EVERY_EVENT}", text.name));
+                }
             }
         }
         resolver.note_unused(&mut findings);
@@ -178,6 +185,7 @@ impl RuleSet {
         &self.notes
     }
 
+    /// Returns how many event types the rule is judged for.
     fn add(
         &mut self,
         text: &RuleText,
@@ -186,7 +194,7 @@ impl RuleSet {
         cond: &Cond,
         output: Template,
         options: &Options,
-    ) {
+    ) -> usize {
         let mut tags = text.tags.clone();
         tags.sort();
         tags.dedup();
@@ -207,7 +215,8 @@ impl RuleSet {
             let rule = Rule { name: name.clone(), priority: text.priority, tags: tags.clone(), output };
             self.rules.push(rule);
         }
-        let partial = if events.is_empty() { vec![] } else { reach.missing.into_iter().collect() };
+        let count = events.len();
+        let partial = if count == 0 { vec![] } else { reach.missing.into_iter().collect() };
         self.infos.push(RuleInfo {
             name,
             priority: text.priority,
@@ -219,6 +228,7 @@ impl RuleSet {
             events,
             partial,
         });
+        count
     }
 
     /// The event types any active rule is judged for.

@@ -21,10 +21,11 @@ pub(super) struct RuleSays {
     pub(super) source: Option<String>,
     pub(super) tags: Option<Vec<String>>,
     pub(super) enabled: Option<bool>,
+    pub(super) warn_types: Option<bool>,
     pub(super) exceptions: Option<Vec<Exception>>,
 }
 
-/// The last four mean nothing to us: a rule that names unknown fields is always loaded and listed as
+/// The last three mean nothing to us: a rule that names unknown fields is always loaded and listed as
 /// not active, and nothing is captured.
 const RULE_KEYS: &[&str] = &[
     "rule",
@@ -109,6 +110,7 @@ impl Catalogue {
             source: item.text("source", findings).map(owned),
             tags: item.texts("tags", findings),
             enabled: item.flag("enabled", findings),
+            warn_types: item.flag("warn_evttypes", findings),
             exceptions: item.get("exceptions").map(|node| exceptions(node, findings)),
         };
         let appended = &["condition", "output", "desc", "tags", "exceptions"];

@@ -187,6 +187,7 @@ impl RuleText {
             source: says.source.unwrap_or_else(|| "syscall".into()),
             tags: says.tags.unwrap_or_default(),
             enabled: says.enabled.unwrap_or(true),
+            warn_types: says.warn_types.unwrap_or(true),
             exceptions,
         })
     }
@@ -213,6 +214,7 @@ impl RuleText {
             _ => {}
         }
         self.priority = says.priority.filter(|_| how.of("priority").is_some()).unwrap_or(self.priority);
+        self.warn_types = says.warn_types.unwrap_or(self.warn_types);
         self.enabled = says.enabled.filter(|_| how.of("enabled").is_some()).unwrap_or(self.enabled);
         if let (Some(exceptions), Some(change)) = (says.exceptions, how.of("exceptions")) {
             if change == Change::Replace {

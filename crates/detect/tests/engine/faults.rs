@@ -132,6 +132,10 @@ fn what_is_missing_is_named_and_never_passes_for_working() {
 
 #[test]
 fn odd_things_are_noted_and_work() {
+    let quiet = rule("proc.pid = 1").replace("priority", "warn_evttypes: false, priority");
+    assert!(
+        compiled(&[&quiet, &rule("evt.type = open").replace("rule: it", "rule: other")]).notes().is_empty()
+    );
     let text = "- list: unused\n  items: []\n- macro: idle\n  condition: proc.name = a\n\
                 - {rule: it, desc: d, output: '%proc.nmae', priority: INFO, condition: proc.pid = 1, colour: red}\n";
     let notes: Vec<_> = compiled(&[text]).notes().iter().map(ToString::to_string).collect();
@@ -140,6 +144,7 @@ fn odd_things_are_noted_and_work() {
         "1.yaml:3:10: macro `idle` is used by nothing",
         "there is no field proc.nmae, so the output shows <NA> for %proc.nmae; did you mean proc.name?",
         "the key `colour` means nothing here",
+        "rule `it` is judged for events of every type, which costs",
     ] {
         assert!(notes.iter().any(|note| note.contains(expected)), "{expected}\n{notes:#?}");
     }

@@ -10,7 +10,7 @@ fn a_report_tells_what_does_not_work_first() {
     let text = format!(
         "{}- {{rule: off, desc: d, output: o, priority: INFO, condition: proc.pid = 1, enabled: false}}\n\
                         - {{rule: late, desc: d, output: o, priority: INFO, condition: proc.env exists}}\n",
-        rule("proc.pid = 2")
+        rule("evt.type = open")
     );
     let report = lint(&sources(&[&text]), &Options::default());
     assert!(report.is_usable());
