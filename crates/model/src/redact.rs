@@ -195,6 +195,11 @@ mod tests {
             }
         }
         #[test]
+        fn the_quick_search_is_a_search(line in "([a-zA-Z_=-]|tok|EN|pass|wo?rd|sec|ret|key|api|auth){0,12}") {
+            let lower = line.to_ascii_lowercase();
+            prop_assert_eq!(names_secret(&line), NAMES.iter().any(|name| lower.contains(name)));
+        }
+        #[test]
         fn what_is_not_telling_stays(line in "([a-zA-Z:=/@ -]|tok|en|pass|word|sec|ret|://|--){0,30}") {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             prop_assert!(telling(&line) || args(&words).join(" ") == line);
