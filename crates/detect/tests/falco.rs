@@ -70,6 +70,14 @@ fn what_cannot_work_yet_says_what_it_waits_for() {
 #[test]
 fn ours_and_theirs_load_together() {
     let Some(source) = stable() else { return };
+    let named = |source: &Source| -> Vec<String> {
+        let name =
+            |line: &str| line.strip_prefix("- macro: ").or(line.strip_prefix("- list: ")).map(str::to_owned);
+        source.text.lines().filter_map(name).collect()
+    };
+    let theirs = named(&source);
+    let both: Vec<_> = named(&pack()).into_iter().filter(|name| theirs.contains(name)).collect();
+    assert!(both.is_empty(), "a word of theirs would change what our rules mean: {both:?}");
     let ours = rules(&compiled(&[pack()], true)).len();
     let shared = 3;
     let set = compiled(&[pack(), source], true);
