@@ -32,7 +32,8 @@ pub(crate) fn build() -> Result<Option<PathBuf>> {
             .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     )?;
-    let flags = format!("--cfg=bpf_target_arch=\"{ARCH}\" -Cdebuginfo=2 -Clink-arg=--btf");
+    // The third instruction set (Linux 5.12) has the atomic addition that numbers records.
+    let flags = format!("--cfg=bpf_target_arch=\"{ARCH}\" -Cdebuginfo=2 -Clink-arg=--btf -Ctarget-cpu=v3");
     // Debian's compiler brings `core` for the BPF target; a rustup toolchain would have to build it.
     println!("compiling kernel programs with the distribution's prebuilt BPF target");
     Tool::new("/usr/bin/cargo")

@@ -137,6 +137,7 @@ fn unit(tally: &mut Tally, ledger: &mut Ledger) -> Result<()> {
 }
 
 fn kernel(tally: &mut Tally) -> Result<()> {
+    ebpf::build()?;
     match exists("kernel") {
         true => tally.stream("kernel tests", ignored("kernel")),
         false => Ok(()),
