@@ -1,0 +1,179 @@
+//! Who did it.
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
+use outis_abi::{ANCESTORS, Ancestor, Counter, Field, Head, Kind, VERSION};
+
+use crate::filter::count;
+use crate::kernel::{address, own_ns, own_ns_is_initial, own_pid, present, read, read_at};
+use crate::out::Out;
+
+/// PIDTYPE_TGID (`include/linux/pid.h`, since 4.19).
+const TGID: u64 = 1;
+/// Namespaces may nest 32 deep; agents are looked for in the outer ones.
+const NESTED: u32 = 6;
+
+/// A thread group by its numbers.
+#[derive(Clone, Copy)]
+pub struct Who {
+    /// In the agent's namespace.
+    pub pid: u32,
+    /// In its own.
+    pub vpid: u32,
+}
+
+/// A task whose doings are to be told; others are counted.
+#[inline(always)]
+pub fn subject(task: u64) -> Option<Who> {
+    let who = group(task);
+    if who.pid == 0 {
+        count(Counter::Foreign);
+        return None;
+    }
+    if who.pid == own_pid() {
+        count(Counter::Own);
+        return None;
+    }
+    Some(who)
+}
+
+/// The numbers of a task's thread group.
+#[inline(always)]
+pub fn group(task: u64) -> Who {
+    let signal: u64 = read(task, Field::TaskSignal);
+    let pid: u64 = read_at(address(signal, Field::SignalPids) + TGID * 8);
+    if own_ns_is_initial() {
+        return Who { pid: read(task, Field::TaskTgid), vpid: innermost(pid) };
+    }
+    Who { pid: in_own_namespace(pid), vpid: innermost(pid) }
+}
+
+#[inline(always)]
+fn number(pid: u64, level: u32) -> u64 {
+    address(pid, Field::PidNumbers) + u64::from(level) * u64::from(crate::kernel::offset(Field::UpidSize))
+}
+
+#[inline(always)]
+fn innermost(pid: u64) -> u32 {
+    let level: u32 = read(pid, Field::PidLevel);
+    read(number(pid, level & 31), Field::UpidNr)
+}
+
+/// The agent's namespace is where one of the numbers counts; 0 when none does.
+#[inline(never)]
+fn in_own_namespace(pid: u64) -> u32 {
+    let deepest: u32 = read(pid, Field::PidLevel);
+    let mut level = 0;
+    while level < NESTED {
+        if level > deepest {
+            break;
+        }
+        let upid = number(pid, level);
+        let namespace: u64 = read(upid, Field::UpidNs);
+        if read::<u32>(namespace, Field::PidNsInum) == own_ns() {
+            return read(upid, Field::UpidNr);
+        }
+        level += 1;
+    }
+    0
+}
+
+/// Fills everything in the head but the cgroup.
+#[inline(always)]
+pub fn fill(out: &mut Out, task: u64, who: Who, kind: Kind) {
+    let leader: u64 = read(task, Field::TaskLeader);
+    let cred: u64 = read(task, Field::TaskCred);
+    let thread = if own_ns_is_initial() {
+        read(task, Field::TaskPid)
+    } else {
+        in_own_namespace(read(task, Field::TaskThreadPid))
+    };
+    let parent: u64 = read(task, Field::TaskParent);
+    let loginuid = if present(Field::TaskLoginUid) { read(task, Field::TaskLoginUid) } else { u32::MAX };
+    let head = Head {
+        len: 0,
+        version: VERSION,
+        kind: kind as u16,
+        // SAFETY: no arguments.
+        stamp: unsafe { bpf_ktime_get_boot_ns() },
+        number: 0,
+        start: read(leader, Field::TaskStart),
+        cgroup: 0,
+        cap_effective: read(cred, Field::CredCapEffective),
+        pid: who.pid,
+        tid: thread,
+        ppid: if parent == 0 { 0 } else { group(parent).pid },
+        vpid: who.vpid,
+        uid: read(cred, Field::CredEuid),
+        gid: read(cred, Field::CredEgid),
+        loginuid,
+        tty: terminal(read(task, Field::TaskSignal)),
+        comm: read(task, Field::TaskComm),
+        cgroup_len: 0,
+        syscall: 0,
+        pad: 0,
+    };
+    // SAFETY: the head lies in the buffer and is aligned.
+    unsafe { *out.head() = head };
+}
+
+/// Appends the cgroup's path, the last text of every record.
+#[inline(always)]
+pub fn finish(mut out: Out, task: u64, syscall: u16) {
+    let (id, len) = crate::cgroup::append(&mut out, task);
+    let head = out.head();
+    // SAFETY: the head lies in the buffer.
+    unsafe {
+        (*head).cgroup = id;
+        (*head).cgroup_len = len;
+        (*head).syscall = syscall;
+    }
+    out.submit();
+}
+
+#[inline(always)]
+fn terminal(signal: u64) -> u32 {
+    let tty: u64 = read(signal, Field::SignalTty);
+    if tty == 0 {
+        return 0;
+    }
+    let driver: u64 = read(tty, Field::TtyDriver);
+    let (major, minor): (u32, u32) = (read(driver, Field::TtyMajor), read(driver, Field::TtyMinor));
+    (major << 8) | (minor + read::<u32>(tty, Field::TtyIndex))
+}
+
+/// Appends the parents, nearest first; how many.
+#[inline(never)]
+pub fn ancestors(out: &mut Out, task: u64) -> u16 {
+    let mut told = 0;
+    let mut task: u64 = read(task, Field::TaskLeader);
+    while told < ANCESTORS as u16 {
+        let parent: u64 = read(task, Field::TaskParent);
+        task = read(parent, Field::TaskLeader);
+        // The idle task is everybody's last ancestor, and its own.
+        if task == 0 || read::<u32>(task, Field::TaskPid) == 0 {
+            break;
+        }
+        let Some(to) = out.room() else { break };
+        let to: *mut Ancestor = to.cast();
+        let file: u64 = read(read(task, Field::TaskMm), Field::MmExeFile);
+        let dentry: u64 = read(address(file, Field::FilePath), Field::PathDentry);
+        let name: u64 = if file == 0 { 0 } else { read(dentry, Field::DentryName) };
+        // SAFETY: an ancestor's 64 bytes fit into a step; byte-wise, for texts may end anywhere.
+        unsafe {
+            core::ptr::write_unaligned(
+                to,
+                Ancestor {
+                    start: read(task, Field::TaskStart),
+                    pid: group(task).pid,
+                    pad: 0,
+                    comm: read(task, Field::TaskComm),
+                    exe: [0; 32],
+                },
+            );
+            bpf_probe_read_kernel_str((&raw mut (*to).exe).cast(), 32, name as *const _);
+        }
+        out.advance(size_of::<Ancestor>() as u64);
+        told += 1;
+    }
+    told
+}
