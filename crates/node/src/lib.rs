@@ -1,6 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod attest;
-pub mod cgroup;
+mod attribution;
+mod btf;
+mod cgroup;
+mod decode;
+mod facts;
+mod object;
+mod sensor;
 
 pub use attest::Attestor;
+pub use attribution::{Attribution, Held, Hold};
+pub use btf::{Btf, BtfError};
+pub use cgroup::Anchor;
+pub use decode::{Clock, DecodeError, Decoded, decode};
+pub use facts::{Fact, Facts, Standing, facts};
+pub use object::object;
+pub use sensor::{Counts, Interest, Kind, Opens, Raw, Ring, RingError, Sensor, SensorConfig, SensorError};

@@ -1,0 +1,16 @@
+//! The real programs in the real kernel, against what /proc says of the same processes.
+
+#![expect(clippy::unwrap_used, reason = "a test says where it stopped")]
+
+#[path = "kernel/figures.rs"]
+mod figures;
+#[path = "kernel/files.rs"]
+mod files;
+#[path = "kernel/house.rs"]
+mod house;
+#[path = "kernel/life.rs"]
+mod life;
+#[path = "kernel/network.rs"]
+mod network;
+#[path = "kernel/process.rs"]
+mod process;
