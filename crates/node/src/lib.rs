@@ -16,4 +16,6 @@ pub use cgroup::Anchor;
 pub use decode::{Clock, DecodeError, Decoded, decode};
 pub use facts::{Fact, Facts, Standing, facts};
 pub use object::object;
-pub use sensor::{Counts, Interest, Kind, Opens, Raw, Ring, RingError, Sensor, SensorConfig, SensorError};
+pub use sensor::{
+    Cgroups, Counts, Interest, Kind, Opens, Raw, Ring, RingError, Sensor, SensorConfig, SensorError,
+};

@@ -31,6 +31,18 @@ pub struct SensorConfig {
     pub own_pid_filter: bool,
     /// What to look at from the start.
     pub interest: Interest,
+    /// Which cgroup hierarchy tells containers apart.
+    pub cgroups: Cgroups,
+}
+
+/// A choice of cgroup hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cgroups {
+    /// A v1 controller's where one is mounted, else v2.
+    #[default]
+    Detect,
+    /// v2, even where v1 controllers are mounted.
+    V2,
 }
 
 impl Default for SensorConfig {
@@ -42,6 +54,7 @@ impl Default for SensorConfig {
             ring_bytes: 8 << 20,
             own_pid_filter: true,
             interest: Interest::default(),
+            cgroups: Cgroups::Detect,
         }
     }
 }

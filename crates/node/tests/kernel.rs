@@ -12,5 +12,7 @@ mod house;
 mod life;
 #[path = "kernel/network.rs"]
 mod network;
+#[path = "kernel/pods.rs"]
+mod pods;
 #[path = "kernel/process.rs"]
 mod process;

@@ -1,13 +1,15 @@
 //! One ring, read by one worker.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 use std::{fmt, io};
 
 use aya::maps::{MapData, RingBuf};
-use outis_model::event::{Exec, What};
+use outis_model::event::{Event, Exec, What};
 use tokio::io::unix::AsyncFd;
 
 use super::RingError;
+use crate::attribution::Attribution;
 use crate::decode::{Clock, DecodeError, Decoded, arguments, decode};
 
 /// Records taken at once, so that a worker gets to what it read.
@@ -41,6 +43,7 @@ pub struct Ring {
     source: Source,
     seen: VecDeque<Raw>,
     clock: Clock,
+    damaged: u64,
 }
 
 /// Waiting needs a runtime, which the one who starts the sensor may not have yet.
@@ -57,7 +60,13 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     pub(super) fn new(index: u32, buffer: RingBuf<MapData>) -> Self {
-        Self { index, source: Source::Idle(Some(buffer)), seen: VecDeque::new(), clock: Clock::now() }
+        Self {
+            index,
+            source: Source::Idle(Some(buffer)),
+            seen: VecDeque::new(),
+            clock: Clock::now(),
+            damaged: 0,
+        }
     }
 
     pub(super) fn add_seen(&mut self, raw: Raw) {
@@ -103,6 +112,47 @@ impl Ring {
         }
     }
 
+    /// Waits until there are events that can be told with their place, and appends them. Between calls
+    /// nothing is placed or released, so a worker calls it again as soon as it can; cancelling it loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the ring cannot be waited for.
+    pub async fn events(
+        &mut self,
+        attribution: &mut Attribution,
+        ready: &mut Vec<Event>,
+    ) -> Result<(), RingError> {
+        let before = ready.len();
+        let mut batch = Vec::new();
+        while ready.len() == before {
+            let due = attribution.due();
+            tokio::select! {
+                read = self.next_batch(&mut batch) => read?,
+                () = attribution.changed() => {}
+                () = until(due) => {}
+            }
+            let now = Instant::now();
+            for raw in batch.drain(..) {
+                match self.decode(&raw) {
+                    Ok(decoded) => attribution.take(decoded, now, ready),
+                    Err(error) => {
+                        self.damaged += 1;
+                        tracing::warn!(ring = self.index, %error, "Record refused");
+                    }
+                }
+            }
+            attribution.release(now, ready);
+        }
+        Ok(())
+    }
+
+    /// Records that could not be decoded; programs and binary are not of one build then.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
     /// Decodes a record of this ring.
     ///
     /// # Errors
@@ -115,6 +165,14 @@ impl Ring {
             decoded.event.what = What::Seen(Box::new(Exec { args: arguments(args), ..*exec }));
         }
         Ok(decoded)
+    }
+}
+
+/// Waits for an instant; for ever when there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

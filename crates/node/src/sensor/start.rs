@@ -8,7 +8,7 @@ use aya::programs::{Iter, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use outis_abi::{FIELDS, RINGS};
 
-use super::{Ring, Sensor, SensorConfig, SensorError, seen};
+use super::{Cgroups, Ring, Sensor, SensorConfig, SensorError, seen};
 use crate::btf::Btf;
 use crate::object::object;
 
@@ -44,7 +44,10 @@ pub(super) fn start(config: &SensorConfig) -> Result<Sensor, SensorError> {
     let rings = config.rings.clamp(1, RINGS as u32);
     let globals = Globals {
         offsets: btf.offsets()?,
-        cgroup_subsys: v1_controller(&btf),
+        cgroup_subsys: match config.cgroups {
+            Cgroups::Detect => v1_controller(&btf),
+            Cgroups::V2 => u32::MAX,
+        },
         own_ns: own_namespace(),
         own_pid: if config.own_pid_filter { std::process::id() } else { 0 },
         ring_count: rings,
