@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says where it stopped")]
 
-#[path = "kernel/figures.rs"]
-mod figures;
 #[path = "kernel/files.rs"]
 mod files;
 #[path = "kernel/house.rs"]
