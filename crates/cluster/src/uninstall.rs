@@ -61,6 +61,8 @@ pub async fn uninstall(
         }
     }
     if depth == Depth::Purge {
+        told("what people asked with, and Events");
+        traces(client).await?;
         told("definitions and namespace");
         for object in manifests::definitions(plan).into_iter().chain(manifests::namespace(plan)) {
             remove(&mut applier, &object, &mut gone).await?;
@@ -119,6 +121,35 @@ async fn pods_gone(client: &Client, plan: &Plan) -> Result<(), ApplyError> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Requests that proved who asked, and the Events we made: the cluster would forget them in a day.
+async fn traces(client: &Client) -> Result<(), ApplyError> {
+    use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+    use k8s_openapi::api::core::v1::Event;
+    use kube::api::{DeleteParams, ListParams};
+    let failed = |object: &str, error| ApplyError::Server {
+        doing: "delete",
+        object: object.into(),
+        source: Box::new(error),
+    };
+    let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{}=outis", manifests::PART_OF));
+    let done = requests.delete_collection(&DeleteParams::default(), &ours).await;
+    done.map_err(|error| failed("certificate signing requests", error))?;
+    let events: Api<Event> = Api::all(client.clone());
+    let ours = ListParams::default().fields("reportingComponent=outis.dev/controller");
+    let listed = events.list(&ours).await.map_err(|error| failed("Events", error))?;
+    for event in listed.items {
+        let in_namespace: Api<Event> =
+            Api::namespaced(client.clone(), &event.namespace().unwrap_or_default());
+        match in_namespace.delete(&event.name_any(), &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(failed("Events", error)),
+        }
+    }
+    Ok(())
 }
 
 /// Runs a pod on each node that removes our directories, waits until each says that it is done, removes it.

@@ -10,6 +10,7 @@ mod link;
 mod manifests;
 mod mode;
 mod policies;
+mod rules;
 mod status;
 mod telemetry;
 

@@ -34,6 +34,8 @@ pub(super) fn daemon_set(plan: &Plan) -> Value {
             "volumes": [
                 {"name": "sockets", "hostPath": {"path": SOCKETS, "type": "DirectoryOrCreate"}},
                 {"name": "state", "hostPath": {"path": STATE, "type": "DirectoryOrCreate"}},
+                // Numbers of tracepoints; a container's own /sys does not show them.
+                {"name": "tracefs", "hostPath": {"path": "/sys/kernel/tracing"}},
                 {"name": "kubelet", "hostPath": {"path": plan.kubelet_dir, "type": "Directory"}},
                 token_volume(),
                 {"name": "own", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
@@ -65,6 +67,7 @@ fn agent(plan: &Plan) -> Value {
             {"name": "state", "mountPath": STATE},
             {"name": "token", "mountPath": "/var/run/secrets/outis", "readOnly": true},
             {"name": "own", "mountPath": "/run/outis-own"},
+            {"name": "tracefs", "mountPath": "/sys/kernel/tracing", "readOnly": true},
         ],
     });
     container(plan, PART, joined([own, probes(8081)]))

@@ -1,5 +1,6 @@
 //! The agent: one per node. Serves identities to the node's pods, watches what their processes do, reports.
 
+mod detection;
 mod identities;
 mod pods;
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
     let (health_sender, health) = watch::channel(Health::default());
     let link = link::start(config.link.clone(), client.clone(), outbox.clone(), health, told.clone());
     let snapshot = pods::follow(&client, &config.node, readiness.clone());
-    let attestor = Arc::new(outis_node::Attestor::new(config.node.clone(), snapshot.clone()));
+    let attestor = Arc::new(outis_node::Attestor::new(snapshot.clone(), config.node.clone()));
     let doors = workload::Doors {
         attest: attestor,
         identities: Arc::new(identities::Issuer::new(link.clone())),
@@ -94,6 +95,8 @@ pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
     let counters = Arc::clone(&pulse);
     let router = health::router(readiness.clone(), Arc::new(move || named(counters.counters())));
     let health_door = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
+    let parts = detection::Parts { client, snapshot, outbox, pulse: Arc::clone(&pulse) };
+    tokio::spawn(detection::run(config.clone(), parts));
     tokio::spawn(beating(Arc::clone(&pulse), health_sender, link, disk, readiness));
     info!(node = %config.node, socket = %config.sockets.join(SOCKET).display(), "Agent serves identities");
     tokio::select! {
