@@ -4,8 +4,31 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+/// A part of the appliance a line may need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// One per node.
+    Agent,
+    /// Admission.
+    Webhook,
+    /// Store, authority.
+    Controller,
+}
+
+impl Part {
+    /// Its name in the cluster.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Webhook => "webhook",
+            Self::Controller => "controller",
+        }
+    }
+}
+
 struct Line {
     name: &'static str,
+    needs: &'static [Part],
     passed: bool,
 }
 
@@ -19,6 +42,7 @@ impl Lines {
     pub(crate) async fn tell(
         &mut self,
         name: &'static str,
+        needs: &'static [Part],
         line: impl Future<Output = Result<String>>,
     ) -> bool {
         let begun = Instant::now();
@@ -28,12 +52,22 @@ impl Lines {
             Ok(said) => println!("ok      {seconds:>6.1} s  {name}: {said}"),
             Err(error) => println!("FAILED  {seconds:>6.1} s  {name}: {error:#}"),
         }
-        self.0.push(Line { name, passed: done.is_ok() });
+        self.0.push(Line { name, needs, passed: done.is_ok() });
         done.is_ok()
     }
 
     pub(crate) fn passed(&self) -> usize {
         self.0.iter().filter(|line| line.passed).count()
+    }
+
+    /// Lines of another story, behind these.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Lines that do not need a part, or that do.
+    pub(crate) fn needing(&self, part: Part) -> Vec<&'static str> {
+        self.0.iter().filter(|line| line.needs.contains(&part)).map(|line| line.name).collect()
     }
 
     pub(crate) fn failed(&self) -> Vec<&'static str> {

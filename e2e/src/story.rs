@@ -1,214 +1,169 @@
-//! The main story: a real API server asks our webhook, and what it refuses is not stored.
+//! The main story: installed with one command, the appliance identifies, refuses and detects on a real cluster, can
+//! say why, and leaves nothing behind.
 
+mod detection;
+mod identity;
+mod installation;
+mod refusal;
+
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
+use tokio::process::Command;
 
 use crate::With;
-use crate::lines::Lines;
-use crate::webhook::Webhook;
-use crate::world::{World, eventually, ready};
+use crate::inventory::Inventory;
+use crate::lines::Part::{Agent, Controller, Webhook};
+use crate::lines::{Lines, Part};
+use crate::world::{World, eventually};
 
-const POLICIES: &str = include_str!("../shop/policies.yaml");
-const GOOD: &str = include_str!("../shop/good-pod.yaml");
-const BAD: &str = include_str!("../shop/bad-pod.yaml");
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+pub(crate) const POLICIES: &str = include_str!("../shop/policies.yaml");
+pub(crate) const GOOD: &str = include_str!("../shop/good-pod.yaml");
+pub(crate) const BAD: &str = include_str!("../shop/bad-pod.yaml");
+const SHOP: &str = include_str!("../shop/shop.yaml");
 
-/// Tells the story; shows the webhook's decisions until Ctrl-C unless it is only a check.
-pub(crate) async fn tell(with: &With, check: bool, keep: bool) -> Result<bool> {
+/// What one line leaves for later ones.
+#[derive(Default)]
+pub(crate) struct Found {
+    before: Option<Inventory>,
+    refusal: Option<String>,
+    alert: Option<String>,
+}
+
+/// How long a line waits; short when it is expected to wait in vain.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience(Option<Part>);
+
+impl Patience {
+    pub(crate) fn seconds(self, usual: u64) -> Duration {
+        Duration::from_secs(if self.0.is_some() { usual.min(15) } else { usual })
+    }
+}
+
+/// Tells the story, then shows what happens until Ctrl-C unless it is only a check.
+pub(crate) async fn tell(with: &With, check: bool, keep: bool, without: Option<Part>) -> Result<bool> {
     let world = World::new(with).await?;
-    let mut lines = Lines::default();
-    let mut webhook = play(&world, &mut lines).await;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    play(&world, &mut lines, &mut found, without).await;
     if !check {
-        let again = Webhook::start(&world).await?;
-        world.apply(&again.registration("Ignore").to_string()).await?;
-        println!(
-            "--- the webhook judges pods of namespace shop (Ctrl-C ends); its log is {}",
-            again.folder.path().join("log").display()
-        );
-        tokio::signal::ctrl_c().await?;
-        webhook = Some(again);
+        println!("--- what happens (Ctrl-C ends):");
+        let mut watching = Command::new(&with.outis);
+        watching
+            .arg("--kubeconfig")
+            .arg(&with.kubeconfig)
+            .args(["events", "-w", "--limit", "10"])
+            .stdin(Stdio::null());
+        // Ctrl-C reaches both; it ends, and we clean up.
+        tokio::select! {
+            status = watching.status() => drop(status.context("cannot show what happens")?),
+            _ = tokio::signal::ctrl_c() => {}
+        }
     }
     if !keep {
-        finish(&world, &mut lines).await;
+        finish(&world, &mut lines, &found).await;
     }
-    drop(webhook);
     let failed = lines.failed();
-    println!(
-        "{} lines fine, {} failed{}",
-        lines.passed(),
-        failed.len(),
-        if failed.is_empty() { "" } else { ":" }
-    );
+    let colon = if failed.is_empty() { "" } else { ":" };
+    println!("{} lines fine, {} failed{colon}", lines.passed(), failed.len());
     failed.iter().for_each(|name| println!("  {name}"));
     Ok(failed.is_empty())
 }
 
 /// The story from end to end, for the tests.
-pub(crate) async fn run(with: &With) -> Result<Lines> {
+pub(crate) async fn run(with: &With, without: Option<Part>) -> Result<Lines> {
     let world = World::new(with).await?;
-    let mut lines = Lines::default();
-    play(&world, &mut lines).await;
-    finish(&world, &mut lines).await;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    play(&world, &mut lines, &mut found, without).await;
+    finish(&world, &mut lines, &found).await;
     Ok(lines)
 }
 
-async fn play(world: &World, lines: &mut Lines) -> Option<Webhook> {
-    lines.tell("cluster ready", cluster(world)).await;
-    lines.tell("resources defined, a faulty policy refused with a sentence", defined(world)).await;
-    let mut started = None;
-    lines.tell("webhook ready and registered", register(world, &mut started)).await;
-    let mut webhook = started?;
-    lines.tell("a bad pod is refused by all three engines", refused(world)).await;
-    lines.tell("a good pod is admitted and runs", admitted(world)).await;
-    lines.tell("scan says the same offline", scanned(world)).await;
-    lines.tell("latency at 200 requests a second", latency(world, &webhook)).await;
-    lines.tell("policies that only warn refuse nothing", warned(world)).await;
-    lines.tell("an unreadable policy is told, the old one judges", unreadable(world, &webhook)).await;
-    lines.tell("without the webhook, Ignore admits and Fail refuses", away(world, &mut webhook)).await;
-    Some(webhook)
+async fn play(world: &World, lines: &mut Lines, found: &mut Found, without: Option<Part>) {
+    let patience = Patience(without);
+    lines.tell("cluster ready", &[], cluster(world, found)).await;
+    lines.tell("installed, every part ready", &[], installation::install(world)).await;
+    lines.tell("installing twice changes nothing", &[], installation::twice(world)).await;
+    if let Some(part) = without
+        && let Err(error) = installation::remove(world, part).await
+    {
+        println!("the {} cannot be removed: {error:#}", part.name());
+    }
+    lines
+        .tell(
+            "everything configured is in force",
+            &[Agent, Webhook, Controller],
+            installation::status(world, patience),
+        )
+        .await;
+    lines.tell("shop deployed, a shopper buys", &[Agent, Controller], deployed(world, patience)).await;
+    lines.tell("backend's identity verified", &[Agent, Controller], identity::backend(world)).await;
+    lines.tell("a foreign identity is refused", &[Agent, Controller], identity::foreign(world)).await;
+    lines
+        .tell("policies accepted and enforced", &[Webhook, Controller], refusal::accepted(world, patience))
+        .await;
+    lines
+        .tell("a bad pod is refused", &[Webhook, Controller], refusal::refused(world, found, patience))
+        .await;
+    lines.tell("a good pod is admitted", &[], refusal::admitted(world)).await;
+    lines.tell("scan says the same offline", &[], refusal::scanned(world)).await;
+    lines
+        .tell(
+            "ls without a terminal is no alert, a shell is",
+            &[Agent, Controller],
+            detection::shell(world, found, patience),
+        )
+        .await;
+    lines.tell("why, for the refusal", &[Webhook, Controller], refusal::why(world, found)).await;
+    lines.tell("why, for the alert", &[Agent, Controller], detection::why(world, found)).await;
+    lines.tell("record log verified", &[Controller], verified(world)).await;
 }
 
-async fn finish(world: &World, lines: &mut Lines) {
-    lines.tell("nothing left", clean(world)).await;
+async fn finish(world: &World, lines: &mut Lines, found: &Found) {
+    lines.tell("uninstalled, nothing left", &[], installation::leave(world, found)).await;
 }
 
-async fn cluster(world: &World) -> Result<String> {
+async fn cluster(world: &World, found: &mut Found) -> Result<String> {
     let nodes = Api::<Node>::all(world.client.clone()).list(&ListParams::default()).await?;
     let version = world.client.apiserver_version().await?.git_version;
     ensure!(!nodes.items.is_empty(), "the cluster has no node");
-    Ok(format!("Kubernetes {version}, {} nodes", nodes.items.len()))
+    let before = Inventory::take(world).await?;
+    let size = before.len();
+    found.before = Some(before);
+    Ok(format!("Kubernetes {version}, {} nodes, {size} things counted", nodes.items.len()))
 }
 
-async fn defined(world: &World) -> Result<String> {
-    let crds = world.outis(&["crds"]).await?;
-    world.apply(&crds.out).await?;
-    let known = async || world.apply(&POLICIES.replace("shop-", "probe-")).await.is_ok();
-    eventually(Duration::from_secs(20), "the API server takes policies", known).await?;
-    world.delete(&POLICIES.replace("shop-", "probe-")).await?;
-    let two = POLICIES.replace(
-        "podSecurity: {level: restricted}",
-        "podSecurity: {level: restricted}\n  cel: {validations: [{expression: 'true'}]}",
-    );
-    let Err(kube::Error::Api(status)) = world.try_create(&two).await else {
-        bail!("two engines in one policy were taken")
+async fn deployed(world: &World, patience: Patience) -> Result<String> {
+    world.apply(&world.good(SHOP)).await?;
+    let servers = ["frontend", "gateway", "backend", "database", "shopper"];
+    let all = async || {
+        for app in servers {
+            if world.pod_of(app).await.is_err() {
+                return false;
+            }
+        }
+        true
     };
-    ensure!(
-        status.message.contains("exactly one of podSecurity, rego and cel must be given"),
-        "{}",
-        status.message
-    );
-    Ok("and one with two engines is refused: exactly one of podSecurity, rego and cel must be given".into())
+    eventually(patience.seconds(90), "every server of the shop is ready", all).await?;
+    let buys = async || bought(world).await.is_ok_and(|count| count > 0);
+    eventually(patience.seconds(30), "the shopper has bought something", buys).await?;
+    Ok("frontend -> gateway -> backend (mTLS) -> database".into())
 }
 
-async fn register(world: &World, started: &mut Option<Webhook>) -> Result<String> {
-    world.apply(NAMESPACE).await?;
-    world.apply(POLICIES).await?;
-    let webhook = Webhook::start(world).await?;
-    world.apply(&webhook.registration("Ignore").to_string()).await?;
-    let said = format!("at {}", webhook.address);
-    *started = Some(webhook);
-    Ok(said)
+/// How much the shopper bought so far, by its own words.
+async fn bought(world: &World) -> Result<u64> {
+    use k8s_openapi::api::core::v1::Pod;
+    let pod = world.pod_of("shopper").await?;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "shop");
+    let tail = kube::api::LogParams { tail_lines: Some(1), ..Default::default() };
+    let said = pods.logs(pod.metadata.name.as_deref().unwrap_or_default(), &tail).await?;
+    let number = said.split_whitespace().nth(1).context("the shopper said nothing")?;
+    Ok(number.parse()?)
 }
 
-/// The message with which the API server refuses the bad pod, if it does.
-async fn refusal(world: &World) -> Option<String> {
-    match world.try_create(BAD).await {
-        Err(kube::Error::Api(status)) => Some(status.message),
-        _ => None,
-    }
-}
-
-async fn refused(world: &World) -> Result<String> {
-    // The API server takes a registration over within a second or so.
-    let told = async || refusal(world).await.is_some();
-    eventually(Duration::from_secs(20), "the bad pod is refused", told).await?;
-    let message = refusal(world).await.context("admitted after all")?;
-    for part in [
-        "shop-restricted",
-        "shop-registries",
-        "shop-limits",
-        "spec.containers[0].securityContext.privileged",
-        "to fix",
-    ] {
-        ensure!(message.contains(part), "no word of {part}: {message}");
-    }
-    let id = message.rsplit("outis why ").next().unwrap_or_default().trim_matches(['`', '.', ')']);
-    ensure!(id.len() == 26, "the refusal does not end with its id: {message}");
-    Ok(message)
-}
-
-async fn admitted(world: &World) -> Result<String> {
-    world.create(&world.good(GOOD)).await?;
-    let up = async || world.get_pod("ledger").await.is_ok_and(|pod| ready(&pod));
-    eventually(Duration::from_secs(60), "the good pod is ready", up).await?;
-    Ok("ledger is ready".into())
-}
-
-async fn scanned(world: &World) -> Result<String> {
-    let kubeconfig = world.with.kubeconfig.display().to_string();
-    let dir = tempfile::tempdir()?;
-    for (name, manifest, code) in [("bad.yaml", BAD.to_owned(), 1), ("good.yaml", world.good(GOOD), 0)] {
-        let file = dir.path().join(name);
-        std::fs::write(&file, manifest)?;
-        let ran = world.outis(&["--kubeconfig", &kubeconfig, "scan", &file.display().to_string()]).await?;
-        ensure!(ran.code == code, "scan of {name} ended with {}: {}{}", ran.code, ran.out, ran.err);
-    }
-    Ok("exit 1 for the bad pod, 0 for the good one, by the cluster's policies".into())
-}
-
-async fn latency(world: &World, webhook: &Webhook) -> Result<String> {
-    let pod: serde_json::Value = serde_saphyr::from_str(&world.good(GOOD))?;
-    let load = crate::load::run(&webhook.address, &webhook.certificate, pod, 200, 10).await?;
-    let (p50, p99) = (load.percentile(0.5), load.percentile(0.99));
-    Ok(format!(
-        "{} answered, p50 {p50:.2} ms, p99 {p99:.2} ms, RSS {:.0} MiB",
-        load.count(),
-        webhook.memory()?
-    ))
-}
-
-async fn warned(world: &World) -> Result<String> {
-    world.apply(&POLICIES.replace("mode: enforce", "mode: warn")).await?;
-    let passes = async || world.try_create(BAD).await.is_ok();
-    eventually(Duration::from_secs(15), "the bad pod is admitted with warnings", passes).await?;
-    world.apply(POLICIES).await?;
-    let told = async || refusal(world).await.is_some();
-    eventually(Duration::from_secs(15), "it is refused again", told).await?;
-    Ok("changed and changed back, taken over both times".into())
-}
-
-async fn unreadable(world: &World, webhook: &Webhook) -> Result<String> {
-    world
-        .apply(&POLICIES.replace("object.spec.containers.all(", "object.spec.containers.nosuchfunction("))
-        .await?;
-    let told = async || webhook.log().contains("A policy cannot be used");
-    eventually(Duration::from_secs(15), "the fault is in the log", told).await?;
-    let message = refusal(world).await.context("the bad pod was admitted")?;
-    ensure!(message.contains("shop-limits"), "the old version does not judge: {message}");
-    world.apply(POLICIES).await?;
-    Ok("the old version of shop-limits went on judging".into())
-}
-
-async fn away(world: &World, webhook: &mut Webhook) -> Result<String> {
-    webhook.kill().await?;
-    ensure!(world.try_create(BAD).await.is_ok(), "with Ignore, writes must go on");
-    world.apply(&webhook.registration("Fail").to_string()).await?;
-    let refused = async || world.try_create(BAD).await.is_err();
-    eventually(Duration::from_secs(15), "with Fail, the pod is refused", refused).await?;
-    if world.try_create_elsewhere().await.is_err() {
-        bail!("another namespace is touched");
-    }
-    Ok("and other namespaces are not touched".into())
-}
-
-async fn clean(world: &World) -> Result<String> {
-    let registration = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: outis-e2e}\n";
-    world.delete(registration).await?;
-    world.delete(NAMESPACE).await?;
-    world.delete(POLICIES).await?;
-    world.delete(&world.outis(&["crds"]).await?.out).await?;
-    Ok("registration, namespace, policies and their definition are gone".into())
+async fn verified(world: &World) -> Result<String> {
+    let said = world.asked(&["log", "verify"], 0).await?;
+    Ok(said.trim().to_owned())
 }

@@ -3,9 +3,9 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, AttachParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::Value;
@@ -112,6 +112,46 @@ impl World {
     /// A pod of the shop.
     pub(crate) async fn get_pod(&self, name: &str) -> Result<Pod> {
         Ok(Api::namespaced(self.client.clone(), "shop").get(name).await?)
+    }
+
+    /// Runs `outis --kubeconfig .. ARGS`; what it printed, if it ended with `code`.
+    pub(crate) async fn asked(&self, args: &[&str], code: i32) -> Result<String> {
+        let kubeconfig = self.with.kubeconfig.display().to_string();
+        let all: Vec<&str> = ["--kubeconfig", &kubeconfig].into_iter().chain(args.iter().copied()).collect();
+        let ran = self.outis(&all).await?;
+        let shown = args.join(" ");
+        ensure!(ran.code == code, "`outis {shown}` ended with {}: {}{}", ran.code, ran.out, ran.err);
+        Ok(ran.out)
+    }
+
+    /// Runs a command in a pod; what it printed, and whether it ended well. With a terminal as `kubectl exec -it`.
+    pub(crate) async fn exec(&self, pod: &str, command: &[&str], terminal: bool) -> Result<(String, bool)> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "shop");
+        let how = AttachParams {
+            stdin: terminal,
+            stdout: true,
+            stderr: !terminal,
+            tty: terminal,
+            ..AttachParams::default()
+        };
+        let mut process = pods.exec(pod, command.to_vec(), &how).await.context("cannot exec")?;
+        let mut out = String::new();
+        if let Some(mut stdout) = process.stdout() {
+            tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut out).await?;
+        }
+        let status = match process.take_status() {
+            Some(status) => status.await,
+            None => None,
+        };
+        let well = status.and_then(|status| status.status).is_some_and(|status| status == "Success");
+        Ok((out, well))
+    }
+
+    /// The running pod of one of the shop's servers.
+    pub(crate) async fn pod_of(&self, app: &str) -> Result<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "shop");
+        let list = pods.list(&ListParams::default().labels(&format!("app={app}"))).await?;
+        list.items.into_iter().find(ready).with_context(|| format!("no pod of {app} is ready"))
     }
 
     async fn api(&self, object: &DynamicObject) -> Result<Api<DynamicObject>> {

@@ -221,6 +221,23 @@ pub(crate) fn load(archive: &Path, name: &str) -> Result<()> {
     script("image.sh", name).args([archive]).run().context("cannot load the image")
 }
 
+/// What a story needs to know of a cluster of ours: where its image goes, and how to look at its node.
+pub(crate) fn for_story(name: &str) -> (Vec<String>, Vec<(&'static str, std::ffi::OsString)>) {
+    let socket = state(name).join("node1/cri/containerd.sock");
+    let arguments = [
+        "--load".to_owned(),
+        format!("containerd:{}", socket.display()),
+        "--archive".to_owned(),
+        crate::image::outis().display().to_string(),
+        "--in-node".to_owned(),
+        root().join("e2e/cluster/in-node.sh").display().to_string(),
+    ];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = std::iter::once(cache().join("cluster/bin")).chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(tools).unwrap_or(path);
+    (arguments.into(), vec![("PATH", path), ("OUTIS_CLUSTER_NAME", name.into())])
+}
+
 /// Whether binaries are missing from the cache.
 pub(crate) fn missing() -> bool {
     ["kube-apiserver", "etcd", "kubelet", "containerd", "coredns", "pause"]

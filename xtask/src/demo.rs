@@ -21,6 +21,12 @@ pub(crate) struct Demo {
     /// Tell it on this cluster instead of one made for it.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// How `outis install` gets its image onto the nodes of that cluster: kind:NAME, k3s or containerd:SOCKET.
+    #[arg(long, value_name = "WHERE", requires = "kubeconfig")]
+    load: Option<String>,
+    /// Remove this part first: exactly the lines that need it fail.
+    #[arg(long, value_name = "PART", value_parser = ["agent", "webhook", "controller"])]
+    without: Option<String>,
 }
 
 const NAME: &str = "demo";
@@ -62,6 +68,19 @@ fn tell(demo: &Demo, kubeconfig: &PathBuf) -> Result<()> {
         .arg(kubeconfig)
         .arg("--outis")
         .arg(root().join("target/debug/outis"));
+    match (&demo.kubeconfig, &demo.load) {
+        (None, _) => {
+            let (arguments, variables) = cluster::for_story(NAME);
+            story.args(arguments).envs(variables);
+        }
+        (Some(_), Some(load)) => {
+            story.args(["--load", load]).arg("--archive").arg(image::outis());
+        }
+        (Some(_), None) => {}
+    }
+    if let Some(part) = &demo.without {
+        story.args(["--without", part]);
+    }
     if demo.check {
         story.arg("--check");
     }

@@ -179,21 +179,24 @@ fn e2e(tally: &mut Tally, kubeconfig: Option<&Path>) -> Result<()> {
     ebpf::build()?;
     image::run()?;
     if let Some(kubeconfig) = kubeconfig {
-        return stories(tally, kubeconfig);
+        return stories(tally, kubeconfig, (vec![], vec![]));
     }
     let name = unique("e2e");
     let options = cluster::Options { name: name.clone(), nodes: 1, ..cluster::Options::default() };
     let tested = cluster::up(&options).and_then(|kubeconfig| {
         cluster::load(&image::shop(), &name)?;
-        stories(tally, &kubeconfig)
+        stories(tally, &kubeconfig, cluster::for_story(&name))
     });
     cluster::down(&name, false)?;
     tested
 }
 
-fn stories(tally: &mut Tally, kubeconfig: &Path) -> Result<()> {
+type Given = (Vec<String>, Vec<(&'static str, std::ffi::OsString)>);
+
+fn stories(tally: &mut Tally, kubeconfig: &Path, (arguments, variables): Given) -> Result<()> {
     let tool = Tool::new(root().join("target/debug/outis-e2e")).args(["all", "--outis"]);
     let tool = tool.args([root().join("target/debug/outis")]).args(["--kubeconfig"]).args([kubeconfig]);
+    let tool = variables.into_iter().fold(tool.args(&arguments), |tool, (name, value)| tool.env(name, value));
     tally.stream("e2e", tool)
 }
 

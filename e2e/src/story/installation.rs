@@ -1,0 +1,93 @@
+//! In, and out again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams};
+
+use super::{Found, GOOD, POLICIES, Patience, SHOP};
+use crate::inventory::Inventory;
+use crate::lines::Part;
+use crate::world::{World, eventually};
+
+const HOME: &str = "outis-system";
+
+fn arguments(world: &World) -> Vec<String> {
+    let mut arguments = vec!["install".to_owned(), "--timeout".into(), "120".into()];
+    if let Some(load) = &world.with.load {
+        arguments.extend(["--load".into(), load.clone()]);
+    }
+    if let Some(archive) = &world.with.archive {
+        arguments.extend(["--archive".into(), archive.display().to_string()]);
+    }
+    arguments
+}
+
+/// One command; ready when it returns.
+pub(super) async fn install(world: &World) -> Result<String> {
+    let begun = Instant::now();
+    let arguments = arguments(world);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    world.asked(&arguments, 0).await?;
+    let took = begun.elapsed().as_secs_f64();
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), HOME);
+    let pods = pods.list(&ListParams::default()).await?.items;
+    ensure!(pods.iter().all(crate::world::ready), "a pod is not ready though the install says so");
+    Ok(format!("{} pods in {took:.1} s", pods.len()))
+}
+
+/// The same command again.
+pub(super) async fn twice(world: &World) -> Result<String> {
+    let said = world.asked(&["install", "--timeout", "60"], 0).await?;
+    let line =
+        said.lines().find(|line| line.contains("objects created")).context("it does not say what it did")?;
+    ensure!(line.contains(" 0 objects created, 0 changed"), "{line}");
+    Ok(line.split("s  ").last().unwrap_or(line).trim().to_owned())
+}
+
+/// Takes one part away, as an accident would.
+pub(super) async fn remove(world: &World, part: Part) -> Result<()> {
+    let (name, now) = (format!("outis-{}", part.name()), DeleteParams::foreground().grace_period(0));
+    match part {
+        Part::Agent => {
+            Api::<DaemonSet>::namespaced(world.client.clone(), HOME).delete(&name, &now).await.map(drop)?;
+        }
+        Part::Webhook | Part::Controller => {
+            Api::<Deployment>::namespaced(world.client.clone(), HOME).delete(&name, &now).await.map(drop)?;
+        }
+    }
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), HOME);
+    let of = ListParams::default().labels(&format!("app.kubernetes.io/component={}", part.name()));
+    let gone = async || pods.list(&of).await.is_ok_and(|list| list.items.is_empty());
+    eventually(Duration::from_secs(60), "its pods are gone", gone).await
+}
+
+/// `outis status` ends with 0 once everything that is configured is in force.
+pub(super) async fn status(world: &World, patience: Patience) -> Result<String> {
+    let fine = async || world.asked(&["status"], 0).await.is_ok();
+    if eventually(patience.seconds(30), "outis status ends with 0", fine).await.is_err() {
+        return world.asked(&["status"], 0).await;
+    }
+    Ok("outis status ends with 0".into())
+}
+
+/// Everything out; what was counted before is what is there after.
+pub(super) async fn leave(world: &World, found: &Found) -> Result<String> {
+    world.delete(&world.good(GOOD)).await?;
+    world.delete(&world.good(SHOP)).await?;
+    world.delete(POLICIES).await.ok();
+    world.asked(&["uninstall", "--purge", "--yes"], 0).await?;
+    let before = found.before.as_ref().context("nothing was counted before")?;
+    let begun = Instant::now();
+    loop {
+        let after = Inventory::take(world).await?;
+        let differences = before.differences(&after);
+        if differences.is_empty() {
+            return Ok(format!("{} things counted, as before", after.len()));
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(60), "not as before: {}", differences.join(", "));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
