@@ -144,7 +144,6 @@ fn written(rule: &Rule) -> RuleWithOperations {
         resources: Some(rule.resources.iter().cloned().collect()),
         operations: Some(rule.operations.iter().cloned().collect()),
         scope: Some(if rule.namespaced { "Namespaced" } else { "*" }.into()),
-        ..RuleWithOperations::default()
     }
 }
 

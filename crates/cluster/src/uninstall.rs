@@ -23,6 +23,27 @@ pub enum Depth {
     Purge,
 }
 
+/// Pods of others that mount our volume. Without the driver kubelet cannot take their volumes down, and they never
+/// end.
+///
+/// # Errors
+/// The server's words.
+pub async fn mounting(client: &Client, home: &str) -> Result<Vec<String>, kube::Error> {
+    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::all(client.clone());
+    let pods = pods.list(&kube::api::ListParams::default()).await?;
+    let ours = |pod: &&k8s_openapi::api::core::v1::Pod| {
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let mut drivers = volumes.filter_map(|volume| volume.csi.as_ref()).map(|csi| csi.driver.as_str());
+        // A pod that was never given to a node has nothing to take down.
+        let placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+        placed && drivers.any(|driver| driver == "csi.outis.dev") && pod.namespace().as_deref() != Some(home)
+    };
+    let name = |pod: &k8s_openapi::api::core::v1::Pod| {
+        format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
+    };
+    Ok(pods.items.iter().filter(ours).map(name).collect())
+}
+
 /// Takes the appliance out. `told` hears of each step.
 ///
 /// # Errors

@@ -115,8 +115,40 @@ pub struct Health {
     pub version: String,
     /// Each protection and whether it is in force, with the reason when it is not.
     pub protections: Vec<Protection>,
+    /// What the machine allows, for `outis doctor`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
     /// Counters: losses, drops, depths of queues.
     pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// Something a component found out about where it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fact {
+    /// What it is about: `btf`, `tracefs`, `cgroups`.
+    pub name: String,
+    /// How it bears on us.
+    pub standing: Standing,
+    /// What was found, and what that means.
+    pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+/// How a finding bears on us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// As it should be.
+    Fine,
+    /// It works, with a limit the text names.
+    Limited,
+    /// Nobody could tell.
+    Unknown,
+    /// It does not work.
+    Missing,
 }
 
 /// One protection of one component.

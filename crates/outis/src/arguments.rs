@@ -10,7 +10,7 @@ mod asking;
 mod installing;
 
 use crate::exit;
-pub(crate) use asking::{Events, Identity, Log, Why};
+pub(crate) use asking::{Detect, Events, Identity, Log, Why};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 pub(crate) use installing::{Install, Load, Uninstall};
 
@@ -87,6 +87,15 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// What keeps, or would keep, Outis from working here, each with its fix. Exits 1 when something does.
+    Doctor {
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Detection rules.
+    #[command(subcommand)]
+    Detect(Detect),
     /// Decisions, alerts, changes, with their ids.
     Events(Events),
     /// The reasons behind one decision.

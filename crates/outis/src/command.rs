@@ -1,6 +1,8 @@
 //! What each command does: asks the rooms, prints what they say, ends with a code scripts can read.
 
 mod ask;
+mod detect;
+mod doctor;
 mod events;
 mod identity;
 mod install;
@@ -49,6 +51,8 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Install(install) => install::run(&install, &arguments.cluster).await,
         Command::Uninstall(uninstall) => uninstall::run(&uninstall, &arguments.cluster).await,
         Command::Status { output } => status::run(output, &arguments.cluster).await,
+        Command::Doctor { output } => doctor::run(output, &arguments.cluster).await,
+        Command::Detect(detect) => detect::run(&detect, &arguments.cluster).await,
         Command::Events(events) => events::run(&events, &arguments.cluster).await,
         Command::Why(why) => why::run(&why, &arguments.cluster).await,
         Command::Webhook(overrides) => {

@@ -5,6 +5,7 @@ mod arguments;
 mod chance;
 mod command;
 mod config;
+mod doctor;
 mod exit;
 mod link;
 mod manifests;

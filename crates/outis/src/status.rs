@@ -44,6 +44,8 @@ pub(crate) struct ComponentState {
     /// Since when it is up, or away.
     pub(crate) since: Timestamp,
     pub(crate) protections: Vec<Protection>,
+    #[serde(default)]
+    pub(crate) facts: Vec<outis_model::input::Fact>,
     pub(crate) counters: BTreeMap<String, u64>,
 }
 

@@ -18,7 +18,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
         all.push(role(plan, "ClusterRole", &name, cluster));
         all.push(role(plan, "Role", &name, local));
         let account = json!({"kind": "ServiceAccount", "name": name, "namespace": plan.namespace});
-        all.push(binding(plan, "ClusterRole", &name, &[account.clone()]));
+        all.push(binding(plan, "ClusterRole", &name, std::slice::from_ref(&account)));
         all.push(binding(plan, "Role", &name, &[account]));
     }
     all.extend(users(plan));

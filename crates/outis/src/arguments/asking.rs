@@ -75,6 +75,39 @@ fn kind(text: &str) -> Result<outis_model::RecordKind, String> {
         .map_err(|_| "one of admission, alert, issuance, refusal, configuration, component, loss".to_owned())
 }
 
+/// Detection rules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Detect {
+    /// Tell what is wrong with rule files, with line and column. Exits 1 when something is.
+    Lint {
+        /// Rule files in Falco's language, read in this order.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Read our own pack before them.
+        #[arg(long)]
+        pack: bool,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List rules and whether they work; those that do not, with what they lack.
+    Rules {
+        /// Rule files; default our own pack and the cluster's objects.
+        files: Vec<PathBuf>,
+        /// How to print them.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Judge recorded events (JSON lines) by rules, and print what they match as JSON lines.
+    Replay {
+        /// The recording; `-` for standard input.
+        recording: PathBuf,
+        /// Rule files; default our own pack.
+        #[arg(short, long = "rules", value_name = "FILE")]
+        rules: Vec<PathBuf>,
+    },
+}
+
 /// Which decision.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Why {

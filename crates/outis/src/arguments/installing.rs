@@ -64,6 +64,9 @@ pub(crate) struct Uninstall {
     /// Also what users wrote, the store, the namespace and our files on the nodes.
     #[arg(long)]
     pub(crate) purge: bool,
+    /// Go on although pods mount our volume: they cannot end until Outis is back.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Do not ask.
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -19,6 +19,17 @@ pub(super) async fn run(arguments: &Uninstall, cluster: &Cluster) -> Result<u8> 
         println!("there is no namespace {home}; what is left elsewhere is taken out");
     }
     let depth = if arguments.purge { Depth::Purge } else { Depth::Parts };
+    let mounting = outis_cluster::uninstall::mounting(&client, home)
+        .await
+        .context("cannot look for pods that use us")?;
+    if !mounting.is_empty() && !arguments.force {
+        bail!(
+            "nothing was changed: {} pods mount csi.outis.dev and could not end without it: {}; delete them or take the \
+             volume out of them first, or use --force",
+            mounting.len(),
+            mounting.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
+        );
+    }
     confirm(arguments, home)?;
     let plan = Plan {
         namespace: cluster.system_namespace.clone(),

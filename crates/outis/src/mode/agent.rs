@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use outis_model::input::{Health, Protection, Report};
+use outis_model::input::{Fact, Health, Protection, Report, Standing};
 use outis_model::record::Subject;
 use outis_model::{RecordKind, Timestamp};
 use outis_server::health::{self, Readiness};
@@ -29,6 +29,7 @@ const SOCKET: &str = "workload.sock";
 /// How the agent is, shared by those who know a part of it.
 #[derive(Default)]
 pub(crate) struct Pulse {
+    facts: Mutex<Vec<Fact>>,
     protections: Mutex<BTreeMap<&'static str, Protection>>,
     counters: Mutex<BTreeMap<String, u64>>,
 }
@@ -37,6 +38,23 @@ impl Pulse {
     pub(crate) fn protection(&self, name: &'static str, active: bool, note: impl Into<String>) {
         let protection = Protection { name: name.into(), active, note: note.into() };
         self.protections.lock().unwrap_or_else(PoisonError::into_inner).insert(name, protection);
+    }
+
+    /// What this node allows.
+    fn learn(&self, facts: outis_node::Facts) {
+        let standing = |standing| match standing {
+            outis_node::Standing::Fine => Standing::Fine,
+            outis_node::Standing::Limited => Standing::Limited,
+            outis_node::Standing::Missing => Standing::Missing,
+        };
+        let fact = |fact: outis_node::Fact| Fact {
+            name: fact.name.into(),
+            standing: standing(fact.standing),
+            text: format!("{}: {}", fact.value, fact.sentence),
+            fix: fact.fix,
+        };
+        let facts = facts.facts.into_iter().map(fact).collect();
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
     pub(crate) fn set(&self, name: &str, value: u64) {
@@ -61,6 +79,7 @@ impl Pulse {
                 .values()
                 .cloned()
                 .collect(),
+            facts: self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             counters: self.counters(),
         }
     }
@@ -95,6 +114,8 @@ pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
     let counters = Arc::clone(&pulse);
     let router = health::router(readiness.clone(), Arc::new(move || named(counters.counters())));
     let health_door = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
+    let examined = tokio::task::spawn_blocking(|| outis_node::facts(std::path::Path::new("/"))).await;
+    pulse.learn(examined.context("the thread that looks at the machine ended")?);
     let parts = detection::Parts { client, snapshot, outbox, pulse: Arc::clone(&pulse) };
     tokio::spawn(detection::run(config.clone(), parts));
     tokio::spawn(beating(Arc::clone(&pulse), health_sender, link, disk, readiness));

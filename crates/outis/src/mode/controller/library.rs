@@ -78,6 +78,7 @@ pub(crate) fn status(house: &House) -> Status {
         up: state.up,
         since: state.since,
         protections: state.health.protections.clone(),
+        facts: state.health.facts.clone(),
         counters: state.health.counters.clone(),
     });
     let nodes = world.snapshot.nodes().map(|node| {

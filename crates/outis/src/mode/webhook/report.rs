@@ -84,6 +84,7 @@ async fn beating(health: watch::Sender<Health>, readiness: Readiness, lost: Arc<
         let now = Health {
             version: env!("CARGO_PKG_VERSION").into(),
             protections: vec![Protection { name: "admission".into(), active: missing.is_empty(), note }],
+            facts: vec![],
             counters: BTreeMap::from([("reports_lost_total".to_owned(), lost.load(Ordering::Relaxed))]),
         };
         health.send_if_modified(|held| std::mem::replace(held, now.clone()) != now);

@@ -1,0 +1,112 @@
+//! `outis doctor`: looks at everything, judges in `crate::doctor`, prints what is wrong first.
+
+use anyhow::Result;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use outis_cluster::review::{Access, may_i};
+use outis_model::Timestamp;
+use outis_model::input::Standing;
+
+use super::ask::Asker;
+use super::output;
+use crate::arguments::{Cluster, Output};
+use crate::doctor::{Check, Examined, examine};
+use crate::exit::{FINDINGS, FINE, chain};
+use crate::status::Status;
+
+/// Prints every finding; 1 when something keeps Outis from working.
+pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
+    let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    let examined = look(&client, cluster).await;
+    let mut checks = examine(&examined);
+    checks.sort_by_key(|check| std::cmp::Reverse(check.standing));
+    match output::machine(how, &checks)? {
+        Some(machine) => println!("{machine}"),
+        None => text(&checks),
+    }
+    Ok(if checks.iter().any(|check| check.standing == Standing::Missing) { FINDINGS } else { FINE })
+}
+
+async fn look(client: &Client, cluster: &Cluster) -> Examined {
+    let home = cluster.system_namespace.as_str();
+    let asked: Result<Status> = async { Asker::new(cluster).await?.json("/v1/status").await }.await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), home);
+    let claim = claims.get_opt("outis-store").await.ok().flatten();
+    let sets = Api::<DaemonSet>::all(client.clone()).list(&ListParams::default()).await;
+    let registered = chain_of(&asked);
+    Examined {
+        server: client.apiserver_version().await.map(|version| version.git_version).unwrap_or_default(),
+        forbidden: forbidden(client).await,
+        parts: outis_cluster::install::state(client, home).await.unwrap_or_default(),
+        status: asked.map(Box::new).map_err(|error| chain(&error)),
+        skew: skew(client, home).await,
+        claim: claim.and_then(|claim| claim.status).and_then(|status| status.phase),
+        daemon_sets: sets
+            .map(|list| list.items.iter().map(ResourceExt::name_any).collect())
+            .unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        chain: registered,
+    }
+}
+
+/// Webhooks look at the registered roots themselves, and say so.
+fn chain_of(asked: &Result<Status>) -> Option<Result<(), String>> {
+    let status = asked.as_ref().ok()?;
+    let admission = status.protections.iter().find(|one| one.name == "admission")?;
+    let asked = !admission.note.starts_with("no policy");
+    let webhooks = status.components.iter().filter(|one| one.up && one.role == "webhook");
+    let mut notes =
+        webhooks.flat_map(|one| &one.protections).filter(|one| !one.active).map(|one| one.note.clone());
+    match (asked, notes.next()) {
+        (_, Some(note)) if note.contains("certificate") => Some(Err(note)),
+        (true, _) => Some(Ok(())),
+        (false, _) => None,
+    }
+}
+
+async fn forbidden(client: &Client) -> Vec<String> {
+    let needed = [
+        ("rbac.authorization.k8s.io", "clusterroles", "patch"),
+        ("apiextensions.k8s.io", "customresourcedefinitions", "patch"),
+        ("apps", "daemonsets", "patch"),
+        ("", "namespaces", "patch"),
+    ];
+    let mut missing = Vec::new();
+    for (group, resource, verb) in needed {
+        let access = Access { namespace: None, verb, group, resource };
+        if !may_i(client, &access).await.unwrap_or(false) {
+            missing.push(format!("{verb} {resource}"));
+        }
+    }
+    missing
+}
+
+/// The controller renews its Lease every few seconds, by its own clock.
+async fn skew(client: &Client, home: &str) -> Option<i64> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), home);
+    let renewed = leases.get_opt("outis-controller").await.ok()??.spec?.renew_time?.0.as_second();
+    let behind = renewed - Timestamp::now().as_second();
+    // It may be up to one period old.
+    let period = i64::try_from(outis_cluster::lease::RENEW.as_secs()).unwrap_or(5);
+    Some(if (-2 * period..=0).contains(&behind) { 0 } else { behind })
+}
+
+fn text(checks: &[Check]) {
+    for check in checks {
+        let word = match check.standing {
+            Standing::Fine => "ok",
+            Standing::Limited => "limited",
+            Standing::Unknown => "unknown",
+            Standing::Missing => "WRONG",
+        };
+        println!("{word:<8} {}: {}", check.name, check.text);
+        if let Some(fix) = check.fix.as_ref().filter(|_| check.standing != Standing::Fine) {
+            println!("         fix: {fix}");
+        }
+    }
+    let wrong = checks.iter().filter(|check| check.standing == Standing::Missing).count();
+    println!("\n{} checks, {wrong} wrong", checks.len());
+}
