@@ -10,7 +10,7 @@ use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
 use outis_abi::{ARGS, CUT, Exec, Field, Kind, MEMFD, UPPER_LAYER};
 
 use crate::filter::wanted;
-use crate::kernel::{address, arguments, current, offset, read, read_at};
+use crate::kernel::{Typed, address, arguments, current, offset, read, read_at, typed_current};
 use crate::out::{Of, Out};
 use crate::task::{ancestors, fill, finish, subject};
 use crate::walk::{Place, walk};
@@ -31,7 +31,7 @@ fn done(task: u64) -> Option<()> {
     wanted(Kind::Exec)?;
     let who = subject(task)?;
     let mut out = Out::new::<Exec>(Of::Exec)?;
-    fill(&mut out, task, who, Kind::Exec);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Exec);
     let mm: u64 = read(task, Field::TaskMm);
     let (start, end): (u64, u64) = (read(mm, Field::MmArgStart), read(mm, Field::MmArgEnd));
     program(&mut out, task, mm, |out| {
@@ -119,7 +119,7 @@ fn failed(number: i32, result: i64) -> Option<()> {
     let task = current();
     let who = subject(task)?;
     let mut out = Out::new::<Exec>(Of::Syscall)?;
-    fill(&mut out, task, who, Kind::Exec);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Exec);
     let [first, second, third, _] = arguments();
     let (path, vector) = if number == EXECVEAT { (second, third) } else { (first, second) };
     let path_len = out.user_text(path);

@@ -8,7 +8,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use outis_abi::{Exit, Field, Kind};
 
 use crate::filter::wanted;
-use crate::kernel::read;
+use crate::kernel::{Typed, read, typed_current};
 use crate::out::{Of, Out};
 use crate::task::{fill, finish, subject};
 
@@ -42,7 +42,7 @@ fn told(task: u64) -> Option<()> {
     wanted(Kind::Exit)?;
     let who = subject(task)?;
     let mut out = Out::new::<Exit>(Of::Exit)?;
-    fill(&mut out, task, who, Kind::Exit);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Exit);
     let told_to_end = read::<u32>(signal, Field::SignalFlags) & GROUP_EXIT != 0;
     let status =
         if told_to_end { read(signal, Field::SignalExitCode) } else { read(leader, Field::TaskExitCode) };

@@ -8,7 +8,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use outis_abi::{CUT, FORK_ARGS, Field, Fork, Kind};
 
 use crate::filter::wanted;
-use crate::kernel::read;
+use crate::kernel::{Probed, read};
 use crate::out::{Of, Out};
 use crate::task::{ancestors, fill, finish, subject};
 use crate::walk::{Place, walk};
@@ -27,7 +27,7 @@ fn told(child: u64) -> Option<()> {
     wanted(Kind::Fork)?;
     let who = subject(child)?;
     let mut out = Out::new::<Fork>(Of::Fork)?;
-    fill(&mut out, child, who, Kind::Fork);
+    fill::<Probed>(&mut out, child, who, Kind::Fork);
     // The child's memory is a copy of the running parent's, at the same addresses.
     let mm: u64 = read(child, Field::TaskMm);
     let (mut path_len, mut args_len, mut flags) = (0, 0, 0);

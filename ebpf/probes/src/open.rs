@@ -10,7 +10,7 @@ use aya_ebpf::programs::TracePointContext;
 use outis_abi::{Counter, Field, Kind, OPENS_NONE, Open};
 
 use crate::filter::{count, passes_unseen, walked_is_listed, wanted, written_is_listed};
-use crate::kernel::{arguments, current, read, read_at};
+use crate::kernel::{Typed, arguments, current, read, read_at, typed_current};
 use crate::out::{Of, Out};
 use crate::task::{fill, finish, subject};
 use crate::walk::{Place, walk};
@@ -96,7 +96,7 @@ fn told(number: i32, result: i32) -> Option<()> {
         }
     }
     let cwd_len = walk(&mut out, &mut Place::of_cwd(task));
-    fill(&mut out, task, who, Kind::Open);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Open);
     let Asked { dirfd, flags, mode, .. } = asked;
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Open>() = Open { result, dirfd, flags, mode, raw_len, path_len, cwd_len, pad: 0 } };

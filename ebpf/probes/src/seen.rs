@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::bpf_seq_write;
 use outis_abi::{Exec, Field, Kind, RECORD};
 
 use crate::exec::program;
-use crate::kernel::read;
+use crate::kernel::{Probed, read};
 use crate::out::{Of, Out};
 use crate::task::{fill, group};
 
@@ -44,7 +44,7 @@ fn told(seq: *mut aya_ebpf::bindings::seq_file, task: u64) -> Option<()> {
         return None;
     }
     let mut out = Out::new::<Exec>(Of::Seen)?;
-    fill(&mut out, task, who, Kind::Exec);
+    fill::<Probed>(&mut out, task, who, Kind::Exec);
     let mm: u64 = read(task, Field::TaskMm);
     if mm == 0 {
         return None;

@@ -9,7 +9,7 @@ use aya_ebpf::programs::TracePointContext;
 use outis_abi::{Field, Kind, Socket};
 
 use crate::filter::wanted;
-use crate::kernel::{address, arguments, current, present, read, read_at};
+use crate::kernel::{Typed, address, arguments, current, present, read, read_at, typed_current};
 use crate::open::file;
 use crate::out::{Of, Out};
 use crate::task::{fill, finish, subject};
@@ -48,7 +48,7 @@ fn connect(number: i32, result: i32) -> Option<()> {
     let task = current();
     let who = subject(task)?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
-    fill(&mut out, task, who, Kind::Connect);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Connect);
     let [fd, name, len, _] = arguments();
     let mut body = ends(task, fd as u32);
     body.result = result;
@@ -97,7 +97,7 @@ fn accept(number: i32, result: i32) -> Option<()> {
     let task = current();
     let who = subject(task)?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
-    fill(&mut out, task, who, Kind::Accept);
+    fill::<Typed>(&mut out, typed_current(), who, Kind::Accept);
     let [listener, ..] = arguments();
     // A failed accept tells of the listening socket.
     let fd = if result < 0 { listener as i32 } else { result };

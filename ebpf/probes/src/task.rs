@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_
 use outis_abi::{ANCESTORS, Ancestor, Counter, Field, Head, Kind, VERSION};
 
 use crate::filter::count;
-use crate::kernel::{address, own_ns, own_ns_is_initial, own_pid, present, read, read_at};
+use crate::kernel::{Memory, address, own_ns, own_ns_is_initial, own_pid, present, read, read_at};
 use crate::out::Out;
 
 /// PIDTYPE_TGID (`include/linux/pid.h`, since 4.19).
@@ -79,16 +79,16 @@ fn in_own_namespace(pid: u64) -> u32 {
 
 /// Fills everything in the head but the cgroup.
 #[inline(always)]
-pub fn fill(out: &mut Out, task: u64, who: Who, kind: Kind) {
-    let leader: u64 = read(task, Field::TaskLeader);
-    let cred: u64 = read(task, Field::TaskCred);
+pub fn fill<M: Memory>(out: &mut Out, task: u64, who: Who, kind: Kind) {
+    let leader: u64 = M::read(task, Field::TaskLeader);
+    let cred: u64 = M::read(task, Field::TaskCred);
     let thread = if own_ns_is_initial() {
-        read(task, Field::TaskPid)
+        M::read(task, Field::TaskPid)
     } else {
         in_own_namespace(read(task, Field::TaskThreadPid))
     };
-    let parent: u64 = read(task, Field::TaskParent);
-    let loginuid = if present(Field::TaskLoginUid) { read(task, Field::TaskLoginUid) } else { u32::MAX };
+    let parent: u64 = M::read(task, Field::TaskParent);
+    let loginuid = if present(Field::TaskLoginUid) { M::read(task, Field::TaskLoginUid) } else { u32::MAX };
     let head = Head {
         len: 0,
         version: VERSION,
@@ -96,17 +96,17 @@ pub fn fill(out: &mut Out, task: u64, who: Who, kind: Kind) {
         // SAFETY: no arguments.
         stamp: unsafe { bpf_ktime_get_boot_ns() },
         number: 0,
-        start: read(leader, Field::TaskStart),
+        start: M::read(leader, Field::TaskStart),
         cgroup: 0,
-        cap_effective: read(cred, Field::CredCapEffective),
+        cap_effective: M::read(cred, Field::CredCapEffective),
         pid: who.pid,
         tid: thread,
-        ppid: if parent == 0 { 0 } else { group(parent).pid },
+        ppid: if parent == 0 { 0 } else { parent_number::<M>(parent) },
         vpid: who.vpid,
-        uid: read(cred, Field::CredEuid),
-        gid: read(cred, Field::CredEgid),
+        uid: M::read(cred, Field::CredEuid),
+        gid: M::read(cred, Field::CredEgid),
         loginuid,
-        tty: terminal(read(task, Field::TaskSignal)),
+        tty: terminal::<M>(M::read(task, Field::TaskSignal)),
         comm: read(task, Field::TaskComm),
         cgroup_len: 0,
         syscall: 0,
@@ -131,14 +131,20 @@ pub fn finish(mut out: Out, task: u64, syscall: u16) {
 }
 
 #[inline(always)]
-fn terminal(signal: u64) -> u32 {
-    let tty: u64 = read(signal, Field::SignalTty);
+fn terminal<M: Memory>(signal: u64) -> u32 {
+    let tty: u64 = M::read(signal, Field::SignalTty);
     if tty == 0 {
         return 0;
     }
-    let driver: u64 = read(tty, Field::TtyDriver);
-    let (major, minor): (u32, u32) = (read(driver, Field::TtyMajor), read(driver, Field::TtyMinor));
-    (major << 8) | (minor + read::<u32>(tty, Field::TtyIndex))
+    let driver: u64 = M::read(tty, Field::TtyDriver);
+    let (major, minor): (u32, u32) = (M::read(driver, Field::TtyMajor), M::read(driver, Field::TtyMinor));
+    (major << 8) | (minor + M::read::<u32>(tty, Field::TtyIndex))
+}
+
+/// A parent's number; its type is as well known as the child's.
+#[inline(always)]
+fn parent_number<M: Memory>(parent: u64) -> u32 {
+    if own_ns_is_initial() { M::read(parent, Field::TaskTgid) } else { group(parent).pid }
 }
 
 /// Appends the parents, nearest first; how many.
