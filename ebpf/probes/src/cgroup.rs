@@ -7,7 +7,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use outis_abi::{Field, path};
 
-use crate::kernel::{address, read, read_at, v1_controller};
+use crate::kernel::{Memory, address, read, v1_controller};
 use crate::out::Out;
 
 const TEXT: usize = 512;
@@ -27,10 +27,9 @@ static KNOWN: LruHashMap<u64, Text> = LruHashMap::with_max_entries(1024, 0);
 #[map]
 static FRESH: PerCpuArray<Text> = PerCpuArray::with_max_entries(1, 0);
 
-/// Appends the path; its id and how many bytes.
+/// Appends the path of a cgroup's node; its id and how many bytes.
 #[inline(never)]
-pub fn append(out: &mut Out, task: u64) -> (u64, u16) {
-    let node = node(task);
+pub fn append(out: &mut Out, node: u64) -> (u64, u16) {
     if node == 0 {
         return (0, 0);
     }
@@ -54,17 +53,18 @@ pub fn append(out: &mut Out, task: u64) -> (u64, u16) {
     (id, out.kernel_bytes(bytes as u64, len))
 }
 
+/// The node of the cgroup a task is in.
 #[inline(always)]
-fn node(task: u64) -> u64 {
-    let set: u64 = read(task, Field::TaskCgroups);
+pub fn node<M: Memory>(task: u64) -> u64 {
+    let set: u64 = M::read(task, Field::TaskCgroups);
     let cgroup: u64 = match v1_controller() {
-        None => read(set, Field::CssDefault),
+        None => M::read(set, Field::CssDefault),
         Some(index) => {
-            let state: u64 = read_at(address(set, Field::CssSubsys) + u64::from(index) * 8);
-            read(state, Field::StateCgroup)
+            let state: u64 = M::read_at(address(set, Field::CssSubsys) + u64::from(index) * 8);
+            M::read(state, Field::StateCgroup)
         }
     };
-    read(cgroup, Field::CgroupNode)
+    M::read(cgroup, Field::CgroupNode)
 }
 
 /// Walks to the root, last element first.

@@ -29,7 +29,7 @@ pub fn exec_done(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn done(task: u64) -> Option<()> {
     wanted(Kind::Exec)?;
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Exec>(Of::Exec)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Exec);
     let mm: u64 = read(task, Field::TaskMm);
@@ -38,7 +38,7 @@ fn done(task: u64) -> Option<()> {
         let args = out.user_bytes::<{ ARGS as u64 }>(start, end - start);
         (args, end - start > ARGS as u64)
     });
-    finish(out, task, 0);
+    finish::<Typed>(out, typed_current(), 0);
     Some(())
 }
 
@@ -117,7 +117,7 @@ const EXECVEAT: i32 = 281;
 fn failed(number: i32, result: i64) -> Option<()> {
     wanted(Kind::Exec)?;
     let task = current();
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Exec>(Of::Syscall)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Exec);
     let [first, second, third, _] = arguments();
@@ -138,7 +138,7 @@ fn failed(number: i32, result: i64) -> Option<()> {
     };
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Exec>() = body };
-    finish(out, task, number as u16);
+    finish::<Typed>(out, typed_current(), number as u16);
     Some(())
 }
 

@@ -40,7 +40,7 @@ fn told(task: u64) -> Option<()> {
         TOLD.insert(group, 1, IF_NEW).ok()?;
     }
     wanted(Kind::Exit)?;
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Exit>(Of::Exit)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Exit);
     let told_to_end = read::<u32>(signal, Field::SignalFlags) & GROUP_EXIT != 0;
@@ -48,6 +48,6 @@ fn told(task: u64) -> Option<()> {
         if told_to_end { read(signal, Field::SignalExitCode) } else { read(leader, Field::TaskExitCode) };
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Exit>() = Exit { status, pad: 0 } };
-    finish(out, task, 0);
+    finish::<Typed>(out, typed_current(), 0);
     Some(())
 }

@@ -25,7 +25,7 @@ fn told(child: u64) -> Option<()> {
         return None;
     }
     wanted(Kind::Fork)?;
-    let who = subject(child)?;
+    let who = subject::<Probed>(child)?;
     let mut out = Out::new::<Fork>(Of::Fork)?;
     fill::<Probed>(&mut out, child, who, Kind::Fork);
     // The child's memory is a copy of the running parent's, at the same addresses.
@@ -46,6 +46,6 @@ fn told(child: u64) -> Option<()> {
     let ancestors = ancestors(&mut out, child);
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Fork>() = Fork { flags, path_len, cwd_len, args_len, ancestors, pad: 0 } };
-    finish(out, child, 0);
+    finish::<Probed>(out, child, 0);
     Some(())
 }

@@ -84,7 +84,12 @@ pub fn read_at<T: Copy>(address: u64) -> T {
 /// How fields are read. The verifier knows the type of some pointers; through those a field is a plain
 /// load, a tenth of a helper's price.
 pub trait Memory {
-    fn read<T: Copy>(base: u64, field: Field) -> T;
+    fn read_at<T: Copy>(address: u64) -> T;
+
+    #[inline(always)]
+    fn read<T: Copy>(base: u64, field: Field) -> T {
+        Self::read_at(address(base, field))
+    }
 }
 
 /// Any pointer, by helper.
@@ -94,16 +99,16 @@ pub struct Typed;
 
 impl Memory for Probed {
     #[inline(always)]
-    fn read<T: Copy>(base: u64, field: Field) -> T {
-        read(base, field)
+    fn read_at<T: Copy>(address: u64) -> T {
+        read_at(address)
     }
 }
 
 impl Memory for Typed {
     #[inline(always)]
-    fn read<T: Copy>(base: u64, field: Field) -> T {
+    fn read_at<T: Copy>(address: u64) -> T {
         // SAFETY: the verifier checks the load against the field's type; what cannot be read is zero.
-        unsafe { read_volatile(address(base, field) as *const T) }
+        unsafe { read_volatile(address as *const T) }
     }
 }
 
@@ -118,6 +123,16 @@ pub fn typed_current() -> u64 {
 #[inline(always)]
 pub fn read<T: Copy>(base: u64, field: Field) -> T {
     read_at(base.wrapping_add(offset(field) as u64))
+}
+
+/// Reads two pointers of one object, by one helper where they lie as kernels lay them: 16 bytes apart.
+#[inline(always)]
+pub fn read_both(base: u64, first: Field, second: Field) -> (u64, u64) {
+    if offset(second).wrapping_sub(offset(first)) == 16 {
+        let block: [u64; 3] = read(base, first);
+        return (block[0], block[2]);
+    }
+    (read(base, first), read(base, second))
 }
 
 /// The address of a field.

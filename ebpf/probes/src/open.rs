@@ -10,7 +10,7 @@ use aya_ebpf::programs::TracePointContext;
 use outis_abi::{Counter, Field, Kind, OPENS_NONE, Open};
 
 use crate::filter::{count, passes_unseen, walked_is_listed, wanted, written_is_listed};
-use crate::kernel::{Typed, arguments, current, read, read_at, typed_current};
+use crate::kernel::{Memory, Typed, arguments, current, read_at, typed_current};
 use crate::out::{Of, Out};
 use crate::task::{fill, finish, subject};
 use crate::walk::{Place, walk};
@@ -75,15 +75,14 @@ fn told(number: i32, result: i32) -> Option<()> {
     }
     let task = current();
     let asked = asked(number);
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Open>(Of::Syscall)?;
     let raw_at = out.address();
     let raw_len = out.user_text(asked.path);
     let walked_at = out.address();
-    let file = if result >= 0 { file(task, result as u32) } else { 0 };
+    let file = if result >= 0 { file(result as u32) } else { 0 };
     // A failed attempt has no file, but its directory can be told.
-    let told =
-        if result < 0 && asked.dirfd >= 0 { crate::open::file(task, asked.dirfd as u32) } else { file };
+    let told = if result < 0 && asked.dirfd >= 0 { crate::open::file(asked.dirfd as u32) } else { file };
     let path_len = if told == 0 { 0 } else { walk(&mut out, &mut Place::of_file(task, told)) };
     if !passes_unseen(&config, asked.flags) {
         let listed = (file != 0 && walked_is_listed(walked_at, config.suffixes))
@@ -100,7 +99,7 @@ fn told(number: i32, result: i32) -> Option<()> {
     let Asked { dirfd, flags, mode, .. } = asked;
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Open>() = Open { result, dirfd, flags, mode, raw_len, path_len, cwd_len, pad: 0 } };
-    finish(out, task, number as u16);
+    finish::<Typed>(out, typed_current(), number as u16);
     Some(())
 }
 
@@ -110,13 +109,13 @@ fn absolute_or_failed(raw: u64, file: u64) -> bool {
     file == 0 || read_at::<u8>(raw) == b'/'
 }
 
-/// The file behind one of a task's descriptors; 0 for none.
+/// The file behind one of the running task's descriptors; 0 for none.
 #[inline(always)]
-pub fn file(task: u64, descriptor: u32) -> u64 {
-    let table: u64 = read(read(task, Field::TaskFiles), Field::FilesTable);
-    if descriptor >= read::<u32>(table, Field::TableMax) {
+pub fn file(descriptor: u32) -> u64 {
+    let table: u64 = Typed::read(Typed::read(typed_current(), Field::TaskFiles), Field::FilesTable);
+    if descriptor >= Typed::read::<u32>(table, Field::TableMax) {
         return 0;
     }
-    let array: u64 = read(table, Field::TableFd);
+    let array: u64 = Typed::read(table, Field::TableFd);
     read_at(array + u64::from(descriptor) * 8)
 }

@@ -39,7 +39,7 @@ fn told(seq: *mut aya_ebpf::bindings::seq_file, task: u64) -> Option<()> {
     if read::<u32>(task, Field::TaskPid) != read::<u32>(task, Field::TaskTgid) {
         return None;
     }
-    let who = group(task);
+    let who = group::<Probed>(task);
     if who.pid == 0 {
         return None;
     }
@@ -50,7 +50,7 @@ fn told(seq: *mut aya_ebpf::bindings::seq_file, task: u64) -> Option<()> {
         return None;
     }
     program(&mut out, task, mm, |_| (0, false));
-    let (id, cgroup_len) = crate::cgroup::append(&mut out, task);
+    let (id, cgroup_len) = crate::cgroup::append(&mut out, crate::cgroup::node::<Probed>(task));
     let len = out.at();
     let head = out.head();
     // SAFETY: the head lies in the buffer.

@@ -46,11 +46,11 @@ pub fn accepted(ctx: TracePointContext) -> u32 {
 fn connect(number: i32, result: i32) -> Option<()> {
     wanted(Kind::Connect)?;
     let task = current();
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Connect);
     let [fd, name, len, _] = arguments();
-    let mut body = ends(task, fd as u32);
+    let mut body = ends(fd as u32);
     body.result = result;
     body.fd = fd as i32;
     let mut wanted_name = [0u8; 28];
@@ -67,7 +67,7 @@ fn connect(number: i32, result: i32) -> Option<()> {
     }
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Socket>() = body };
-    finish(out, task, number as u16);
+    finish::<Typed>(out, typed_current(), number as u16);
     Some(())
 }
 
@@ -95,17 +95,17 @@ fn asked(body: &mut Socket, family: u16, name: &[u8; 28]) {
 fn accept(number: i32, result: i32) -> Option<()> {
     wanted(Kind::Accept)?;
     let task = current();
-    let who = subject(task)?;
+    let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Accept);
     let [listener, ..] = arguments();
     // A failed accept tells of the listening socket.
     let fd = if result < 0 { listener as i32 } else { result };
-    let mut body = ends(task, fd as u32);
+    let mut body = ends(fd as u32);
     body.result = result;
     body.fd = fd;
     if body.family == AF_UNIX && present(Field::UnixAddress) {
-        let bound: u64 = read(sock(task, fd as u32), Field::UnixAddress);
+        let bound: u64 = read(sock(fd as u32), Field::UnixAddress);
         if bound != 0 {
             let len: u32 = read(bound, Field::UnixLen);
             let len = if u64::from(len) > SUN_PATH { len - SUN_PATH as u32 } else { 0 };
@@ -115,14 +115,14 @@ fn accept(number: i32, result: i32) -> Option<()> {
     }
     // SAFETY: the body lies in the buffer.
     unsafe { *out.body::<Socket>() = body };
-    finish(out, task, number as u16);
+    finish::<Typed>(out, typed_current(), number as u16);
     Some(())
 }
 
 /// The `struct sock` behind a descriptor; 0 when it is no socket.
 #[inline(always)]
-fn sock(task: u64, fd: u32) -> u64 {
-    let file = file(task, fd);
+fn sock(fd: u32) -> u64 {
+    let file = file(fd);
     let inode: u64 = read(file, Field::FileInode);
     if file == 0 || read::<u16>(inode, Field::InodeMode) & TYPE != SOCKET {
         return 0;
@@ -132,8 +132,8 @@ fn sock(task: u64, fd: u32) -> u64 {
 
 /// Both ends as the socket has them.
 #[inline(always)]
-fn ends(task: u64, fd: u32) -> Socket {
-    let sock = sock(task, fd);
+fn ends(fd: u32) -> Socket {
+    let sock = sock(fd);
     let mut ends = Socket {
         cookie: 0,
         result: 0,

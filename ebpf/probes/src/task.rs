@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_
 use outis_abi::{ANCESTORS, Ancestor, Counter, Field, Head, Kind, VERSION};
 
 use crate::filter::count;
-use crate::kernel::{Memory, address, own_ns, own_ns_is_initial, own_pid, present, read, read_at};
+use crate::kernel::{Memory, Probed, address, own_ns, own_ns_is_initial, own_pid, present, read};
 use crate::out::Out;
 
 /// PIDTYPE_TGID (`include/linux/pid.h`, since 4.19).
@@ -23,8 +23,8 @@ pub struct Who {
 
 /// A task whose doings are to be told; others are counted.
 #[inline(always)]
-pub fn subject(task: u64) -> Option<Who> {
-    let who = group(task);
+pub fn subject<M: Memory>(task: u64) -> Option<Who> {
+    let who = group::<M>(task);
     if who.pid == 0 {
         count(Counter::Foreign);
         return None;
@@ -38,13 +38,13 @@ pub fn subject(task: u64) -> Option<Who> {
 
 /// The numbers of a task's thread group.
 #[inline(always)]
-pub fn group(task: u64) -> Who {
-    let signal: u64 = read(task, Field::TaskSignal);
-    let pid: u64 = read_at(address(signal, Field::SignalPids) + TGID * 8);
+pub fn group<M: Memory>(task: u64) -> Who {
+    let signal: u64 = M::read(task, Field::TaskSignal);
+    let pid: u64 = M::read_at(address(signal, Field::SignalPids) + TGID * 8);
     if own_ns_is_initial() {
-        return Who { pid: read(task, Field::TaskTgid), vpid: innermost(pid) };
+        return Who { pid: M::read(task, Field::TaskTgid), vpid: innermost::<M>(pid) };
     }
-    Who { pid: in_own_namespace(pid), vpid: innermost(pid) }
+    Who { pid: in_own_namespace(pid), vpid: innermost::<M>(pid) }
 }
 
 #[inline(always)]
@@ -53,8 +53,8 @@ fn number(pid: u64, level: u32) -> u64 {
 }
 
 #[inline(always)]
-fn innermost(pid: u64) -> u32 {
-    let level: u32 = read(pid, Field::PidLevel);
+fn innermost<M: Memory>(pid: u64) -> u32 {
+    let level: u32 = M::read(pid, Field::PidLevel);
     read(number(pid, level & 31), Field::UpidNr)
 }
 
@@ -118,8 +118,8 @@ pub fn fill<M: Memory>(out: &mut Out, task: u64, who: Who, kind: Kind) {
 
 /// Appends the cgroup's path, the last text of every record.
 #[inline(always)]
-pub fn finish(mut out: Out, task: u64, syscall: u16) {
-    let (id, len) = crate::cgroup::append(&mut out, task);
+pub fn finish<M: Memory>(mut out: Out, task: u64, syscall: u16) {
+    let (id, len) = crate::cgroup::append(&mut out, crate::cgroup::node::<M>(task));
     let head = out.head();
     // SAFETY: the head lies in the buffer.
     unsafe {
@@ -144,7 +144,7 @@ fn terminal<M: Memory>(signal: u64) -> u32 {
 /// A parent's number; its type is as well known as the child's.
 #[inline(always)]
 fn parent_number<M: Memory>(parent: u64) -> u32 {
-    if own_ns_is_initial() { M::read(parent, Field::TaskTgid) } else { group(parent).pid }
+    if own_ns_is_initial() { M::read(parent, Field::TaskTgid) } else { group::<M>(parent).pid }
 }
 
 /// Appends the parents, nearest first; how many.
@@ -170,7 +170,7 @@ pub fn ancestors(out: &mut Out, task: u64) -> u16 {
                 to,
                 Ancestor {
                     start: read(task, Field::TaskStart),
-                    pid: group(task).pid,
+                    pid: group::<Probed>(task).pid,
                     pad: 0,
                     comm: read(task, Field::TaskComm),
                     exe: [0; 32],

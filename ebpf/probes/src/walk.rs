@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use outis_abi::{Field, path};
 
-use crate::kernel::{address, offset, read, read_at};
+use crate::kernel::{address, offset, read, read_at, read_both};
 use crate::out::Out;
 
 /// Longest name of one element, with its NUL.
@@ -82,12 +82,12 @@ pub fn walk(out: &mut Out, place: &mut Place) -> u16 {
             end = path::ROOT;
             break;
         }
-        let parent: u64 = read(place.dentry, Field::DentryParent);
+        let (parent, name) = read_both(place.dentry, Field::DentryParent, Field::DentryName);
         if place.dentry == top || place.dentry == parent {
             let mount = place.mount.wrapping_sub(u64::from(offset(Field::MountVfs)));
             let above: u64 = read(mount, Field::MountParent);
             if above == mount || place.dentry != top {
-                end = detached(out, place.dentry, marks, start);
+                end = detached(out, name, marks, start);
                 break;
             }
             place.dentry = read(mount, Field::MountPoint);
@@ -95,7 +95,7 @@ pub fn walk(out: &mut Out, place: &mut Place) -> u16 {
             top = read(place.mount, Field::VfsRoot);
             continue;
         }
-        if !element(out, place.dentry, marks, start) {
+        if !element(out, name, marks, start) {
             break;
         }
         place.dentry = parent;
@@ -107,11 +107,10 @@ pub fn walk(out: &mut Out, place: &mut Place) -> u16 {
     (out.at() - start) as u16
 }
 
-/// Adds a dentry's name; false when there is no more room.
+/// Adds a name; false when there is no more room.
 #[inline(always)]
-fn element(out: &mut Out, dentry: u64, marks: &mut Marks, start: u64) -> bool {
+fn element(out: &mut Out, name: u64, marks: &mut Marks, start: u64) -> bool {
     let Some(to) = out.room() else { return false };
-    let name: u64 = read(dentry, Field::DentryName);
     // SAFETY: `room` has more than NAME bytes.
     let n = unsafe { bpf_probe_read_kernel_str(to.cast(), NAME, name as *const _) };
     if n <= 0 || n > i64::from(NAME) {
@@ -127,11 +126,10 @@ fn element(out: &mut Out, dentry: u64, marks: &mut Marks, start: u64) -> bool {
 
 /// The top of a tree that hangs nowhere: either the absolute root, or a file without a place.
 #[inline(always)]
-fn detached(out: &mut Out, dentry: u64, marks: &mut Marks, start: u64) -> u8 {
-    let name: u64 = read(dentry, Field::DentryName);
+fn detached(out: &mut Out, name: u64, marks: &mut Marks, start: u64) -> u8 {
     if read_at::<u8>(name) == b'/' {
         return path::ROOT;
     }
-    element(out, dentry, marks, start);
+    element(out, name, marks, start);
     path::PSEUDO
 }
