@@ -9,7 +9,7 @@ use aya_ebpf::programs::TracePointContext;
 use outis_abi::{Field, Kind, Socket};
 
 use crate::filter::wanted;
-use crate::kernel::{Typed, address, arguments, current, present, read, read_at, typed_current};
+use crate::kernel::{Typed, address, arguments, present, read, read_at, typed_current};
 use crate::open::file;
 use crate::out::{Of, Out};
 use crate::task::{fill, finish, subject};
@@ -45,7 +45,6 @@ pub fn accepted(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn connect(number: i32, result: i32) -> Option<()> {
     wanted(Kind::Connect)?;
-    let task = current();
     let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Connect);
@@ -94,7 +93,6 @@ fn asked(body: &mut Socket, family: u16, name: &[u8; 28]) {
 #[inline(always)]
 fn accept(number: i32, result: i32) -> Option<()> {
     wanted(Kind::Accept)?;
-    let task = current();
     let who = subject::<Typed>(typed_current())?;
     let mut out = Out::new::<Socket>(Of::Syscall)?;
     fill::<Typed>(&mut out, typed_current(), who, Kind::Accept);
