@@ -1,9 +1,12 @@
 //! The main story: installed with one command, the appliance identifies, refuses and detects on a real cluster, can
 //! say why, and leaves nothing behind.
 
+mod absence;
 mod detection;
+mod figures;
 mod identity;
 mod installation;
+mod people;
 mod refusal;
 
 use std::process::Stdio;
@@ -77,8 +80,23 @@ pub(crate) async fn run(with: &With, without: Option<Part>) -> Result<Lines> {
     let world = World::new(with).await?;
     let (mut lines, mut found) = (Lines::default(), Found::default());
     play(&world, &mut lines, &mut found, without).await;
+    if without.is_none() {
+        more(&world, &mut lines, &found).await;
+    }
     finish(&world, &mut lines, &found).await;
     Ok(lines)
+}
+
+/// What a demo need not show.
+async fn more(world: &World, lines: &mut Lines, found: &Found) {
+    lines.tell("a developer sees one namespace", &[], people::developer(world, found)).await;
+    lines.tell("a planted credential is found nowhere", &[], people::redacted(world)).await;
+    lines.tell("kernel stamp to written alert", &[], figures::latency(world)).await;
+    lines.tell("memory", &[], figures::memory(world)).await;
+    lines.tell("without the controller nothing is lost", &[], absence::controller(world)).await;
+    lines.tell("without a webhook writes go on", &[], absence::webhook(world)).await;
+    lines.tell("identities rotate without a failed handshake", &[], identity::rotations(world)).await;
+    lines.tell("record log still verified", &[], verified(world)).await;
 }
 
 async fn play(world: &World, lines: &mut Lines, found: &mut Found, without: Option<Part>) {

@@ -78,7 +78,7 @@ pub(crate) enum Command {
         dirs: Vec<PathBuf>,
     },
     /// Put Outis into a cluster, or bring what is there up to this binary.
-    Install(Install),
+    Install(Box<Install>),
     /// Take Outis out of a cluster.
     Uninstall(Uninstall),
     /// What is in force and what is not. Exits 1 when a configured protection is not in force.

@@ -43,3 +43,33 @@ pub(super) async fn foreign(world: &World) -> Result<String> {
     ensure!(well, "it was let in: {said}");
     Ok(said.trim().to_owned())
 }
+
+/// With a lifetime of a minute, a streaming client sees three rotations and shakes hands all the while.
+pub(super) async fn rotations(world: &World) -> Result<String> {
+    lifetime(world, 60).await?;
+    let pod = world.pod_of("gateway").await?.metadata.name.context("a pod without a name")?;
+    // What was issued before lives for hours: a fresh pod asks anew.
+    let pods: kube::api::Api<k8s_openapi::api::core::v1::Pod> =
+        kube::api::Api::namespaced(world.client.clone(), "shop");
+    pods.delete(&pod, &kube::api::DeleteParams::default().grace_period(1)).await?;
+    let other = async || {
+        let found = world.pod_of("gateway").await.ok().and_then(|pod| pod.metadata.name);
+        found.is_some_and(|name| name != pod)
+    };
+    crate::world::eventually(std::time::Duration::from_secs(60), "a new gateway is ready", other).await?;
+    let pod = world.pod_of("gateway").await?.metadata.name.context("a pod without a name")?;
+    let watch =
+        ["/usr/bin/outis-shop", "rotations", "--count", "3", "--upstream", "backend:8443", "--peer", BACKEND];
+    let (said, well) = world.exec(&pod, &watch, false).await?;
+    let back = lifetime(world, 14_400).await;
+    ensure!(well, "not three rotations, or a handshake failed: {said}");
+    back?;
+    Ok(said.trim().to_owned())
+}
+
+async fn lifetime(world: &World, seconds: i64) -> Result<()> {
+    let settings = format!(
+        "apiVersion: outis.dev/v1alpha1\nkind: Outis\nmetadata: {{name: cluster}}\nspec: {{trustDomain: cluster.local, identity: {{svidSeconds: {seconds}}}}}\n"
+    );
+    world.apply(&settings).await
+}

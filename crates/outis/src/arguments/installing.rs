@@ -35,7 +35,7 @@ pub(crate) struct Install {
     /// Where controller and webhook may run: KEY=VALUE.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) node_selector: Vec<(String, String)>,
-    /// Taints controller and webhook tolerate: KEY[=VALUE][:EFFECT]. The agent tolerates all.
+    /// Taints controller and webhook tolerate, as `KEY=VALUE:EFFECT`, value and effect optional. The agent tolerates all.
     #[arg(long, value_name = "TAINT", value_parser = toleration)]
     pub(crate) toleration: Vec<Value>,
     /// Priority class of all parts.

@@ -1,7 +1,7 @@
 //! `outis detect`: rules read, listed and tried without a kernel.
 
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kube::api::{Api, ListParams};
@@ -81,7 +81,7 @@ fn list(report: &Report, how: Output) -> Result<u8> {
     Ok(FINE)
 }
 
-fn play(recording: &PathBuf, files: &[PathBuf]) -> Result<u8> {
+fn play(recording: &Path, files: &[PathBuf]) -> Result<u8> {
     let sources = match files {
         [] => vec![outis_detect::pack()],
         files => read(files)?,

@@ -68,7 +68,7 @@ fn named(text: &str) -> BTreeMap<u32, String> {
 mod tests {
     #[test]
     fn lines_that_are_none_are_left_out() {
-        let read = super::named("root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:33:33::/:\nbad:x:y:\n");
+        let read = super::named("root:x:0:0:root:/:/bin/sh\nbroken\nweb:x:33:33::/:\nbad:x:y:\n");
         assert_eq!(read.into_iter().collect::<Vec<_>>(), [(0, "root".to_owned()), (33, "web".to_owned())]);
     }
 }

@@ -1,7 +1,6 @@
 //! One ring's worker: decode, place, judge.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use outis_detect::{Limits, Partition, PathTest, RuleSet, step};
 use outis_model::event::{Event, What};
@@ -11,9 +10,6 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::names::Names;
-
-/// How often what waits is looked at, at least.
-const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -37,36 +33,18 @@ impl Worker {
 
     /// For ever.
     pub(super) async fn run(mut self) {
-        let (mut batch, mut ready) = (Vec::new(), Vec::new());
+        let mut ready = Vec::new();
         loop {
-            tokio::select! {
-                read = self.ring.next_batch(&mut batch) => if let Err(error) = read {
-                    let why = crate::exit::chain(&anyhow::Error::new(error));
-                    tracing::error!(why, ring = self.ring.index(), "A ring cannot be read");
-                    return self.shared.pulse.protection("detection", false, why);
-                },
-                () = self.attribution.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+            if let Err(error) = self.ring.events(&mut self.attribution, &mut ready).await {
+                let why = crate::exit::chain(&anyhow::Error::new(error));
+                tracing::error!(why, ring = self.ring.index(), "A ring cannot be read");
+                return self.shared.pulse.protection("detection", false, why);
             }
-            let now = Instant::now();
-            for raw in batch.drain(..) {
-                match self.ring.decode(&raw) {
-                    Ok(decoded) => self.attribution.take(decoded, now, &mut ready),
-                    Err(error) => {
-                        self.shared.pulse.count("events_damaged_total", 1);
-                        tracing::warn!(%error, "A record of the kernel cannot be read");
-                    }
-                }
-            }
-            self.attribution.release(now, &mut ready);
             self.judge(&mut ready);
         }
     }
 
     fn judge(&mut self, ready: &mut Vec<Event>) {
-        if ready.is_empty() {
-            return;
-        }
         let rules = self.shared.rules.load();
         self.shared.pulse.count("events_total", ready.len() as u64);
         for event in ready.drain(..) {
@@ -82,6 +60,7 @@ impl Worker {
         let (held, counters) = (self.attribution.held(), self.partition.counters());
         let ring = self.ring.index();
         for (name, value) in [
+            ("events_damaged_total", self.ring.damaged()),
             ("held_dropped_total", held.dropped),
             ("held_unknown_total", held.unknown),
             ("processes", counters.processes),

@@ -1,0 +1,101 @@
+//! While a part is away: nothing is lost that was promised, and what is there says so.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::BAD;
+use crate::world::{World, eventually};
+
+/// Refusals made while the controller is away.
+const REFUSALS: usize = 1000;
+
+async fn scale(world: &World, name: &str, replicas: i32) -> Result<()> {
+    let api: Api<Deployment> = Api::namespaced(world.client.clone(), "outis-system");
+    let patch = json!({"spec": {"replicas": replicas}});
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    let there = async || {
+        api.get(name).await.is_ok_and(|found| {
+            let status = found.status.unwrap_or_default();
+            status.ready_replicas.unwrap_or(0) == replicas && status.replicas.unwrap_or(0) == replicas
+        })
+    };
+    eventually(Duration::from_secs(60), &format!("{name} has {replicas} replicas"), there).await
+}
+
+/// With the controller away requests are still judged; on its return every decision is in the log, its numbers
+/// without a gap.
+pub(super) async fn controller(world: &World) -> Result<String> {
+    let begun = jiff::Timestamp::now();
+    scale(world, "outis-controller", 0).await?;
+    let told = world.asked(&["status"], 1).await?;
+    ensure!(told.contains("not in force"), "status does not say that the controller is away: {told}");
+    let first = world.pod_of("backend").await?.metadata.name.context("a pod without a name")?;
+    let (said, well) = world.exec(&first, &["/usr/bin/outis-shop", "identity"], false).await?;
+    ensure!(well, "identities that were issued are no longer served: {said}");
+    for _ in 0..REFUSALS {
+        ensure!(world.create(BAD).await.is_err(), "a bad pod was admitted while the controller was away");
+    }
+    let away = Instant::now();
+    scale(world, "outis-controller", 1).await?;
+    let back = away.elapsed().as_secs_f64();
+    let mut kept = Vec::new();
+    let all = async || decisions(world, &begun.to_string()).await.is_ok_and(|found| found.len() >= REFUSALS);
+    eventually(Duration::from_secs(60), "every decision is in the log", all).await?;
+    kept.extend(decisions(world, &begun.to_string()).await?);
+    contiguous(&kept)?;
+    let fine = async || world.asked(&["status"], 0).await.is_ok();
+    eventually(Duration::from_secs(40), "everything is in force again", fine).await?;
+    Ok(format!(
+        "{} decisions kept, numbers without a gap; ready {back:.1} s after it was asked back",
+        kept.len()
+    ))
+}
+
+/// Admission records since a time, from the exported log.
+async fn decisions(world: &World, since: &str) -> Result<Vec<Value>> {
+    let said = world.asked(&["log", "export"], 0).await?;
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let record = |line: Value| -> Option<Value> {
+        let record = if line["record"].is_object() { line["record"].clone() } else { line };
+        let ours = record["kind"] == "admission" && record["time"].as_str().is_some_and(|time| time >= since);
+        ours.then_some(record)
+    };
+    Ok(lines.filter_map(record).collect())
+}
+
+/// Within each spool every number follows the one before.
+fn contiguous(records: &[Value]) -> Result<()> {
+    let mut spools = std::collections::BTreeMap::<String, Vec<u64>>::new();
+    for record in records {
+        let link = &record["fields"]["link"];
+        let spool = link["spool"].as_str().context("a record without its spool")?.to_owned();
+        spools
+            .entry(spool)
+            .or_default()
+            .push(link["sequence"].as_u64().context("a record without its number")?);
+    }
+    for (spool, mut numbers) in spools {
+        numbers.sort_unstable();
+        for pair in numbers.windows(2) {
+            ensure!(pair[1] == pair[0] + 1, "spool {spool}: {} is followed by {}", pair[0], pair[1]);
+        }
+    }
+    Ok(())
+}
+
+/// With every webhook away, writes go on where the policy says Ignore, and stay refused where it says Fail.
+pub(super) async fn webhook(world: &World) -> Result<String> {
+    scale(world, "outis-webhook", 0).await?;
+    let admitted = async || world.try_create(BAD).await.is_ok();
+    eventually(Duration::from_secs(20), "with Ignore, writes go on", admitted).await?;
+    let told = world.asked(&["status"], 1).await?;
+    ensure!(told.contains("admission"), "status does not say that admission is away: {told}");
+    scale(world, "outis-webhook", 2).await?;
+    let refused = async || world.try_create(BAD).await.is_err();
+    eventually(Duration::from_secs(30), "the bad pod is refused again", refused).await?;
+    Ok("Ignore lets writes go on; refused again once it is back".into())
+}
