@@ -51,7 +51,7 @@ fn sleeping(name: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut helper = false;
     for line in text[at..].lines() {
-        helper = (helper || line.contains("fn eventually(")) && line != "}" && line != "    }";
+        helper = (helper || line.contains("fn eventually")) && line != "}" && line != "    }";
         let sleeps = line.contains(concat!("sle", "ep(")) && !line.trim_start().starts_with("//");
         if sleeps && !helper {
             faults.push(format!("{name}: a test waits by the clock: {}", line.trim()));

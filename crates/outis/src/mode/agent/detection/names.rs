@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use outis_detect::{Accounts, Knowledge};
@@ -47,7 +48,7 @@ impl Names {
 fn accounts(pid: u32) -> Accounts {
     let read = |name: &str| {
         let mut text = String::new();
-        let opened = File::open(format!("/proc/{pid}/root/etc/{name}"));
+        let opened = File::open(Path::new("/proc").join(pid.to_string()).join("root").join("etc").join(name));
         let _ = opened.and_then(|file| file.take(BYTES).read_to_string(&mut text));
         named(&text)
     };
