@@ -157,19 +157,8 @@ fn with_control_plane(tally: &mut Tally) -> Result<()> {
     let options =
         cluster::Options { name: name.clone(), nodes: 1, control_plane: true, ..cluster::Options::default() };
     let tested = cluster::up(&options).and_then(|kubeconfig| {
-        let tool = Tool::cargo()
-            .args([
-                "test",
-                "--package",
-                "outis-cluster",
-                "--test",
-                "cluster",
-                "--",
-                "--ignored",
-                "--test-threads=1",
-            ])
-            .env("KUBECONFIG", kubeconfig);
-        tally.stream("outis-cluster", tool)
+        let tool = ignored("cluster").env("KUBECONFIG", kubeconfig);
+        tally.stream("cluster tests", tool)
     });
     cluster::down(&name, false)?;
     tested
