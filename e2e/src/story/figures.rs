@@ -14,8 +14,9 @@ const ALERTS: usize = 200;
 pub(super) async fn latency(world: &World) -> Result<String> {
     let pod = world.pod_of("frontend").await?.metadata.name.context("a pod without a name")?;
     let since = jiff::Timestamp::now().to_string();
-    // A shell that a shell starts is not told again: something else starts these.
-    let script = format!("seq {ALERTS} | xargs -n 1 sh -c true");
+    // A shell that a shell starts is not told again: something else starts these, and by its path, or the
+    // shell of many names would run it without executing anything.
+    let script = format!("seq {ALERTS} | /bin/xargs -n 1 /bin/sh -c true");
     world.exec(&pod, &["/bin/sh", "-c", &script], true).await?;
     let told = async || delays(world, &since).await.is_ok_and(|delays| delays.len() >= ALERTS);
     eventually(Duration::from_secs(30), "every shell is told", told).await?;
