@@ -85,6 +85,17 @@ impl World {
         self.post(yaml, &PostParams::default()).await
     }
 
+    /// Tries to create one object again and again, eight at a time; how often that worked.
+    pub(crate) async fn create_many(&self, yaml: &str, times: usize) -> Result<usize> {
+        use futures::StreamExt;
+        let object = documents(yaml)?.into_iter().next().context("no object")?;
+        let api = self.api(&object).await?;
+        let params = PostParams::default();
+        let tries = futures::stream::iter(0..times).map(|_| api.create(&params, &object));
+        let made = tries.buffer_unordered(8).filter(|made| std::future::ready(made.is_ok())).count().await;
+        Ok(made)
+    }
+
     /// Asks the API server to create one object without storing it; gives its refusal as an error.
     pub(crate) async fn try_create(&self, yaml: &str) -> Result<(), kube::Error> {
         self.post(yaml, &PostParams { dry_run: true, ..PostParams::default() }).await

@@ -175,12 +175,11 @@ impl Attached {
                 changed = state.changed() => {
                     if changed.is_err() { return; }
                     let now = state.borrow_and_update().clone();
-                    // A controller of another authority, or one that no longer knows our pod, will not take this
-                    // certificate tomorrow either.
-                    let hopeless = matches!(&now, LinkState::Away { tries, .. } if *tries >= 6);
+                    // After a while everything is looked at anew: the controller may have another authority by now,
+                    // under which our certificate is none.
+                    let look = matches!(&now, LinkState::Away { tries, .. } if *tries >= 6);
                     ends.state.send_replace(now);
-                    if hopeless {
-                        self.own.forget();
+                    if look {
                         return;
                     }
                 }

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::Cluster;
 
+/// How long an answer may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 /// How long a key is used, in seconds: the controller takes it for an hour.
 const LIFE: i64 = 3000;
 
@@ -50,15 +52,24 @@ impl Asker {
     /// The whole answer.
     pub(super) async fn text(&mut self, target: &str) -> Result<String> {
         let request = self.request(target).await?;
-        match self.client.request_text(request).await {
+        match self.within(self.client.request_text(request)).await? {
             Ok(text) => Ok(text),
             // The cluster may have been made anew, or the request cleaned away: once more with a new key.
             Err(kube::Error::Api(status)) if status.code == 401 && self.proof.take().is_some() => {
                 let request = self.request(target).await?;
-                self.client.request_text(request).await.map_err(|error| self.told(error))
+                self.within(self.client.request_text(request)).await?.map_err(|error| self.told(error))
             }
             Err(error) => Err(self.told(error)),
         }
+    }
+
+    /// The client goes on asking for minutes while nobody stands behind the Service; people do not.
+    async fn within<T>(&self, asked: impl Future<Output = T>) -> Result<T> {
+        let late = || {
+            let home = &self.home;
+            format!("the controller does not answer; `kubectl -n {home} get pods` shows why")
+        };
+        tokio::time::timeout(PATIENCE, asked).await.with_context(late)
     }
 
     /// The answer as JSON.

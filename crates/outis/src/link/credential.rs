@@ -75,11 +75,6 @@ impl Own {
         tracing::info!(until = %self.not_after, "Our certificate was renewed");
         Ok(())
     }
-
-    /// Nobody takes it any more.
-    pub(super) fn forget(&self) {
-        let _ = std::fs::remove_file(&self.file);
-    }
 }
 
 fn read(file: &Path) -> Option<Kept> {
