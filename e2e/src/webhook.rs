@@ -30,7 +30,7 @@ impl Webhook {
         let certificate = certificate(own, serving.path())?;
         let address = socket(own, port);
         let child = Command::new(&world.with.outis)
-            .arg("webhook")
+            .args(["webhook", "--controller", "none"])
             .args(["--address", &address, "--health-address", &socket(own, health)])
             .arg("--serving-dir")
             .arg(serving.path())

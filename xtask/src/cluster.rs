@@ -85,6 +85,8 @@ pub(crate) fn up(options: &Options) -> Result<PathBuf> {
     let on = |yes: bool| if yes { "1" } else { "0" };
     let mut tool = script("up.sh", &options.name)
         .env("OUTIS_NODES", options.nodes.to_string())
+        // Each install takes one, and keeps it: a story installs several times.
+        .env("OUTIS_LOCAL_PVS", "12")
         .env("OUTIS_NESTED", on(options.nested))
         .env("OUTIS_CLUSTER_MODE", if options.control_plane { "control-plane" } else { "full" })
         .env("OUTIS_FAKE_NODES", options.fake_nodes.to_string())
