@@ -78,8 +78,26 @@ pub fn parts(scene: &Scene) -> Vec<PartState> {
             failed_create(scene, &one.name_any()),
         ));
     }
+    found.extend(taken_away(&found));
     found.sort_by(|a, b| a.part.cmp(&b.part));
     found
+}
+
+/// Every part there is, with the kind that runs it.
+const PARTS: [(&str, &str); 3] =
+    [("agent", "DaemonSet"), ("controller", "Deployment"), ("webhook", "Deployment")];
+
+/// Parts that are gone while others are there: that is no smaller installation, it is a broken one.
+fn taken_away(found: &[PartState]) -> Vec<PartState> {
+    let gone =
+        PARTS.iter().filter(|(part, _)| !found.is_empty() && found.iter().all(|state| state.part != *part));
+    let state = |(part, kind): &(&str, &str)| PartState {
+        part: (*part).to_owned(),
+        ready: 0,
+        wanted: 1,
+        stuck: Some(format!("there is no {kind} outis-{part} any more; run `outis install`")),
+    };
+    gone.map(state).collect()
 }
 
 fn part(scene: &Scene, name: Option<&String>, ready: i32, wanted: i32, failure: Option<String>) -> PartState {

@@ -30,13 +30,30 @@ fn stuck_with(pod_status: Value, more: impl FnOnce(&mut Scene)) -> String {
         ..Scene::default()
     };
     more(&mut scene);
-    parts(&scene).remove(0).stuck.unwrap_or_default()
+    controller(&scene).stuck.unwrap_or_default()
+}
+
+fn controller(scene: &Scene) -> PartState {
+    parts(scene).into_iter().find(|state| state.part == "controller").expect("it is told")
+}
+
+#[test]
+fn a_part_that_was_taken_away_is_told_and_an_empty_namespace_has_none() {
+    let scene = Scene { deployments: vec![deployment(json!({}))], ..Scene::default() };
+    let told: Vec<_> =
+        parts(&scene).into_iter().map(|state| (state.part, state.stuck.unwrap_or_default())).collect();
+    assert_eq!(
+        told[0],
+        ("agent".into(), "there is no DaemonSet outis-agent any more; run `outis install`".into())
+    );
+    assert_eq!(told[2].0, "webhook");
+    assert!(parts(&Scene::default()).is_empty());
 }
 
 #[test]
 fn a_part_is_whole_when_the_newest_version_is() {
     let whole = |status: Value| {
-        parts(&Scene { deployments: vec![deployment(status)], ..Scene::default() }).remove(0).whole()
+        controller(&Scene { deployments: vec![deployment(status)], ..Scene::default() }).whole()
     };
     assert!(whole(
         json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1})
