@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+    // As cargo says when it runs us, not as it said when it built us: clones share what is built, and another
+    // clone's files are not ours.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(own).parent().expect("xtask lies in the workspace").to_owned()
 }
 
 /// What is kept between clones.
