@@ -92,7 +92,7 @@ pub async fn serve(
     status: watch::Sender<Registration>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), CsiError> {
-    let (listener, _driver) = unix::bind(&config.endpoint(), 0o600)?;
+    let (listener, socket) = unix::bind(&config.endpoint(), 0o600)?;
     let (registration, _entry) = unix::bind(&config.registration(), 0o600)?;
     let service = Arc::new(node::Driver::new(&config));
     let registrar = registration::Registrar::new(&config, status);
@@ -110,8 +110,13 @@ pub async fn serve(
         drop(alive);
         Ok(())
     };
-    tokio::try_join!(driver, entry, end).map_err(CsiError::Serve)?;
-    Ok(())
+    let served = tokio::try_join!(driver, entry, end).map_err(CsiError::Serve);
+    // Our directory among kubelet's plugins goes with the socket in it; it is made again when needed.
+    drop(socket);
+    if let Some(own) = config.endpoint().parent() {
+        let _ = std::fs::remove_dir(own);
+    }
+    served.map(drop)
 }
 
 /// Kubelet's plugin watcher names the socket's path as authority.
