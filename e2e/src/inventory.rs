@@ -29,10 +29,12 @@ impl Inventory {
         self.0.len()
     }
 
-    /// What is there now and was not, and the reverse.
+    /// What is there now and was not, and the reverse. Our own files that lay on the node before, from a run that
+    /// was broken off, may go.
     pub(crate) fn differences(&self, after: &Self) -> Vec<String> {
         let new = after.0.difference(&self.0).map(|name| format!("+ {name}"));
-        let gone = self.0.difference(&after.0).map(|name| format!("- {name}"));
+        let gone = self.0.difference(&after.0).filter(|name| !name.starts_with("file "));
+        let gone = gone.map(|name| format!("- {name}"));
         new.chain(gone).collect()
     }
 }

@@ -39,9 +39,8 @@ pub(crate) async fn run(config: CsiConfig) -> Result<()> {
         sockets: config.sockets,
     };
     let router = health::router(readiness, Arc::new(BTreeMap::new));
-    tokio::select! {
-        served = csi::serve(driver, status, told.cancelled()) => served.context("the volume driver broke")?,
-        () = door.serve(router, told.cancelled()) => {}
-    }
-    Ok(())
+    // Beside, not instead: the driver takes its sockets and its directory along when it is told to end.
+    let ended = told.clone();
+    tokio::spawn(async move { door.serve(router, ended.cancelled()).await });
+    csi::serve(driver, status, told.cancelled()).await.context("the volume driver broke")
 }
