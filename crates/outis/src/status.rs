@@ -75,6 +75,10 @@ impl Status {
             faults.push(format!("node {} is not covered: {}", node.name, node.note));
         }
         for one in self.components.iter().filter(|one| one.up) {
+            if one.protections.is_empty() {
+                faults
+                    .push(format!("{} {} on {} has not said what it keeps up", one.role, one.pod, one.node));
+            }
             for protection in one.protections.iter().filter(|protection| !protection.active) {
                 let who = format!("{} {} on {}", one.role, one.pod, one.node);
                 faults.push(format!("{} of {who} is not in force: {}", protection.name, protection.note));

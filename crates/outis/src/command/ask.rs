@@ -84,8 +84,7 @@ impl Asker {
         target: &str,
     ) -> Result<impl futures::Stream<Item = io::Result<String>> + use<>> {
         // Whether the key is still taken is found out by a question that ends.
-        let probe = format!("{target}{}limit=1", if target.contains('?') { '&' } else { '?' });
-        self.text(&probe.replace("watch=true", "watch=false")).await?;
+        self.text(&target.replace("watch=true", "watch=false")).await?;
         let request = self.request(target).await?;
         let stream = self.client.request_stream(request).await.map_err(|error| self.told(error))?;
         Ok(lines(stream))

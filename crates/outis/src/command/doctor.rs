@@ -1,11 +1,13 @@
 //! `outis doctor`: looks at everything, judges in `crate::doctor`, prints what is wrong first.
 
 use anyhow::Result;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use outis_cluster::registration::{NAME, SERVICE};
 use outis_cluster::review::{Access, may_i};
 use outis_model::Timestamp;
 use outis_model::input::Standing;
@@ -36,7 +38,6 @@ async fn look(client: &Client, cluster: &Cluster) -> Examined {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), home);
     let claim = claims.get_opt("outis-store").await.ok().flatten();
     let sets = Api::<DaemonSet>::all(client.clone()).list(&ListParams::default()).await;
-    let registered = chain_of(&asked);
     Examined {
         server: client.apiserver_version().await.map(|version| version.git_version).unwrap_or_default(),
         forbidden: forbidden(client).await,
@@ -48,23 +49,30 @@ async fn look(client: &Client, cluster: &Cluster) -> Examined {
             .map(|list| list.items.iter().map(ResourceExt::name_any).collect())
             .unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").into(),
-        chain: registered,
+        chain: believed(client, home).await,
     }
 }
 
-/// Webhooks look at the registered roots themselves, and say so.
-fn chain_of(asked: &Result<Status>) -> Option<Result<(), String>> {
-    let status = asked.as_ref().ok()?;
-    let admission = status.protections.iter().find(|one| one.name == "admission")?;
-    let asked = !admission.note.starts_with("no policy");
-    let webhooks = status.components.iter().filter(|one| one.up && one.role == "webhook");
-    let mut notes =
-        webhooks.flat_map(|one| &one.protections).filter(|one| !one.active).map(|one| one.note.clone());
-    match (asked, notes.next()) {
-        (_, Some(note)) if note.contains("certificate") => Some(Err(note)),
-        (true, _) => Some(Ok(())),
-        (false, _) => None,
-    }
+/// What the API server will find when it calls: the certificate that is served, under the roots that are
+/// registered. `None` when nothing is registered.
+async fn believed(client: &Client, home: &str) -> Option<Result<(), String>> {
+    let registrations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let registered = match registrations.get_opt(NAME).await {
+        Ok(found) => found?,
+        Err(error) => return Some(Err(format!("the registration cannot be read: {error}"))),
+    };
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), home);
+    let served = match secrets.get_opt("outis-webhook-serving").await {
+        Ok(found) => found.and_then(|secret| secret.data).and_then(|mut data| data.remove("tls.crt")),
+        Err(error) => return Some(Err(format!("its certificate cannot be read: {error}"))),
+    };
+    let Some(served) = served else { return Some(Err("there is no certificate to serve".into())) };
+    let name = format!("{SERVICE}.{home}.svc");
+    let bundles = registered.webhooks.into_iter().flatten().map(|webhook| webhook.client_config.ca_bundle);
+    let wrong = bundles.map(Option::unwrap_or_default).find_map(|bundle| {
+        outis_identity::serving::believed(&served.0, &bundle.0, &name, Timestamp::now()).err()
+    });
+    Some(wrong.map_or(Ok(()), |error| Err(error.to_string())))
 }
 
 async fn forbidden(client: &Client) -> Vec<String> {

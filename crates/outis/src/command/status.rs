@@ -15,9 +15,13 @@ use crate::status::Status;
 pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
     let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     let home = cluster.system_namespace.as_str();
-    let parts = outis_cluster::install::state(&client, home).await.unwrap_or_default();
+    let read = outis_cluster::install::state(&client, home).await;
     let asked: Result<Status> = async { Asker::new(cluster).await?.json("/v1/status").await }.await;
+    // Parts that cannot be seen are not parts that are fine.
+    let unseen = read.as_ref().err().map(|error| format!("the parts cannot be read: {error}"));
+    let parts = read.unwrap_or_default();
     let mut faults: Vec<String> = parts.iter().filter(|part| !part.whole()).map(missing).collect();
+    faults.extend(unseen);
     match &asked {
         Ok(status) => faults.extend(status.faults()),
         Err(error) => faults.push(format!("the controller cannot be asked: {}", crate::exit::chain(error))),

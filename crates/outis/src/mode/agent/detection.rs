@@ -103,6 +103,7 @@ async fn detect(
         tokio::spawn(worker.run());
     }
     tracing::info!("Detection is in force");
+    shared.pulse.protection("detection", true, "our own rules; the cluster's were not seen yet");
     let mut changes = watched.changes();
     let mut losses = Losses::default();
     let mut last = None;
