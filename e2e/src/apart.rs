@@ -9,12 +9,10 @@ use kube::api::{Api, ListParams};
 
 use crate::With;
 use crate::lines::Lines;
+use crate::story::{BAD, GOOD, POLICIES, refusal};
 use crate::webhook::Webhook;
-use crate::world::{World, eventually, ready};
+use crate::world::{World, eventually};
 
-const POLICIES: &str = include_str!("../shop/policies.yaml");
-const GOOD: &str = include_str!("../shop/good-pod.yaml");
-const BAD: &str = include_str!("../shop/bad-pod.yaml");
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
 
 /// Tells it from end to end.
@@ -39,8 +37,8 @@ async fn play(world: &World, lines: &mut Lines) -> Option<()> {
     lines.tell("webhook apart: webhook ready and registered", &[], register(world, &mut started)).await;
     let mut webhook = started?;
     lines.tell("webhook apart: a bad pod is refused by all three engines", &[], refused(world)).await;
-    lines.tell("webhook apart: a good pod is admitted and runs", &[], admitted(world)).await;
-    lines.tell("webhook apart: scan says the same offline", &[], scanned(world)).await;
+    lines.tell("webhook apart: a good pod is admitted and runs", &[], refusal::admitted(world)).await;
+    lines.tell("webhook apart: scan says the same offline", &[], refusal::scanned(world)).await;
     lines.tell("webhook apart: latency at 200 requests a second", &[], latency(world, &webhook)).await;
     lines.tell("webhook apart: policies that only warn refuse nothing", &[], warned(world)).await;
     lines
@@ -123,25 +121,6 @@ async fn refused(world: &World) -> Result<String> {
     let id = message.rsplit("outis why ").next().unwrap_or_default().trim_matches(['`', '.', ')']);
     ensure!(id.len() == 26, "the refusal does not end with its id: {message}");
     Ok(message)
-}
-
-async fn admitted(world: &World) -> Result<String> {
-    world.create(&world.good(GOOD)).await?;
-    let up = async || world.get_pod("ledger").await.is_ok_and(|pod| ready(&pod));
-    eventually(Duration::from_secs(60), "the good pod is ready", up).await?;
-    Ok("ledger is ready".into())
-}
-
-async fn scanned(world: &World) -> Result<String> {
-    let kubeconfig = world.with.kubeconfig.display().to_string();
-    let dir = tempfile::tempdir()?;
-    for (name, manifest, code) in [("bad.yaml", BAD.to_owned(), 1), ("good.yaml", world.good(GOOD), 0)] {
-        let file = dir.path().join(name);
-        std::fs::write(&file, manifest)?;
-        let ran = world.outis(&["--kubeconfig", &kubeconfig, "scan", &file.display().to_string()]).await?;
-        ensure!(ran.code == code, "scan of {name} ended with {}: {}{}", ran.code, ran.out, ran.err);
-    }
-    Ok("exit 1 for the bad pod, 0 for the good one, by the cluster's policies".into())
 }
 
 async fn latency(world: &World, webhook: &Webhook) -> Result<String> {

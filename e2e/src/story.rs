@@ -7,7 +7,7 @@ mod figures;
 mod identity;
 mod installation;
 mod people;
-mod refusal;
+pub(crate) mod refusal;
 
 use std::process::Stdio;
 use std::time::Duration;

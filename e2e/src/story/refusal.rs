@@ -70,14 +70,14 @@ pub(super) async fn refused(world: &World, found: &mut Found, patience: Patience
     Ok(message)
 }
 
-pub(super) async fn admitted(world: &World) -> Result<String> {
+pub(crate) async fn admitted(world: &World) -> Result<String> {
     world.create(&world.good(GOOD)).await?;
     let up = async || world.get_pod("ledger").await.is_ok_and(|pod| ready(&pod));
     eventually(Duration::from_secs(60), "the good pod is ready", up).await?;
     Ok("ledger is ready".into())
 }
 
-pub(super) async fn scanned(world: &World) -> Result<String> {
+pub(crate) async fn scanned(world: &World) -> Result<String> {
     let dir = tempfile::tempdir()?;
     for (name, manifest, code) in [("bad.yaml", BAD.to_owned(), 1), ("good.yaml", world.good(GOOD), 0)] {
         let file = dir.path().join(name);
