@@ -233,18 +233,16 @@ node_start() {
   local p flags=(-m -u --propagation private) i
   if ! alive "mntns$SFX"; then
     cgroups; rm -f "$ND/up"
-    exec 9</run; flock 9 # another cluster's down.sh may be removing the directories to mount on
     # what a node keeps on disk, found at the usual paths inside its mount namespace
-    mkdir -p "$ND"/{kubelet,kubelet-fixed,cri,cri-fixed,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d} "$KUBELET_DIR" /var/lib/kubelet "$CRI_DIR" /run/containerd /var/lib/cni /var/log/pods /var/log/containers
+    mkdir -p "$ND"/{kubelet,kubelet-fixed,cri,cri-fixed,cni,netns,log/pods,log/containers,containerd,pv,etc/sysctl,etc/cni/net.d}
     echo "${OUTIS_DNS_UPSTREAM:+nameserver $OUTIS_DNS_UPSTREAM}" >"$ND/etc/resolv.conf"
     [ "$NESTED" = 0 ] || flags+=(-p -f -C)
     # shellcheck disable=SC2016
-    ND=$ND NN=$NN NESTED=$NESTED KUBELET_DIR=$KUBELET_DIR CRI_DIR=$CRI_DIR CG=$CG BIN=$BIN setsid sh -c '[ $NESTED = 0 ] || for c in /sys/fs/cgroup/*/"$CG"; do echo $$ >"$c/cgroup.procs"; done
-      exec "$@"' - nsenter --net="/run/netns/$NODE_NS" -- unshare "${flags[@]}" -- bash "$CLUSTER_HOME/node-init.sh" >"$LOG/node-init$SFX.log" 2>&1 </dev/null 9<&- &
+    STATE=$STATE ND=$ND NN=$NN NESTED=$NESTED KUBELET_DIR=$KUBELET_DIR CRI_DIR=$CRI_DIR CG=$CG BIN=$BIN setsid sh -c '[ $NESTED = 0 ] || for c in /sys/fs/cgroup/*/"$CG"; do echo $$ >"$c/cgroup.procs"; done
+      exec "$@"' - nsenter --net="/run/netns/$NODE_NS" -- unshare "${flags[@]}" -- bash "$CLUSTER_HOME/node-init.sh" >"$LOG/node-init$SFX.log" 2>&1 </dev/null &
     p=$!
     for i in $(seq 100); do [ ! -e "$ND/up" ] || break; sleep 0.05; done
     [ -e "$ND/up" ] || die "node $I did not start: $LOG/node-init$SFX.log"
-    exec 9<&-
     [ "$NESTED" = 0 ] || p=$(child_of $p)
     remember "mntns$SFX" "$p"
   fi
@@ -332,6 +330,9 @@ node_registered() { # the pods' subnets are fixed by the node's number, as the r
     "$BIN/kubectl" patch node "$NN" -p "{\"spec\":{\"podCIDR\":\"$POD_SUBNET\",\"podCIDRs\":[\"$POD_SUBNET\",\"$POD_SUBNET6\"]}}" >/dev/null
 }
 each_node node_registered
+if [ "$KUBELET_DIR" != /var/lib/kubelet ]; then # as k3s tells of itself
+  "$BIN/kubectl" annotate node --all --overwrite "k3s.io/node-args=[\"server\",\"--kubelet-arg\",\"root-dir=$KUBELET_DIR\"]" >/dev/null
+fi
 "$BIN/kubectl" wait --for=condition=Ready node --all --timeout=90s >/dev/null; say "nodes ready: $NODES ($(elapsed))"
 if [ "${OUTIS_DNS:-1}" != 0 ]; then
   "$BIN/kubectl" -n kube-system rollout status deploy/coredns --timeout=60s >/dev/null; say "coredns ready ($(elapsed))"
