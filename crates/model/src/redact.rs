@@ -1,6 +1,7 @@
 //! What must never be stored, exported or shown in the clear: Secret data, environment values,
 //! credentials in arguments. Pure and conservative: it would rather hide too much.
 
+use base64::Engine;
 use serde_json::Value;
 
 /// What stands in the place of a hidden value.
@@ -109,6 +110,59 @@ pub fn object(value: &mut Value) {
     walk(value);
 }
 
+/// Shorter values are left alone: hiding every `true` or `8080` of a text hides nothing and ruins it.
+const SECRET: usize = 6;
+
+/// Values an object keeps to itself, longest first: Secret data as written and as meant, environment values. For
+/// texts that others wrote about it, which may quote it.
+#[must_use]
+pub fn kept(object: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if object.get("kind").and_then(Value::as_str) == Some("Secret") {
+        let of =
+            |part: &str| object.get(part).and_then(Value::as_object).into_iter().flat_map(|map| map.values());
+        for value in of("data").filter_map(Value::as_str) {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(value).unwrap_or_default();
+            found.extend(String::from_utf8(decoded));
+            found.push(value.to_owned());
+        }
+        found.extend(of("stringData").filter_map(Value::as_str).map(str::to_owned));
+    }
+    environment_values(object, &mut found);
+    found.retain(|value| value.len() >= SECRET);
+    found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+    found.dedup();
+    found
+}
+
+fn environment_values(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|inner| environment_values(inner, found)),
+        Value::Object(map) => {
+            for (key, inner) in map {
+                match (key.as_str(), inner.as_array()) {
+                    ("env", Some(list)) => {
+                        let values = list.iter().filter_map(|entry| entry.get("value")?.as_str());
+                        found.extend(values.map(str::to_owned));
+                    }
+                    _ => environment_values(inner, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A text without values that were [`kept`], and without what looks like a credential.
+#[must_use]
+pub fn quoting(quote: &str, kept: &[String]) -> String {
+    let hidden = kept.iter().fold(quote.to_owned(), |text, value| match text.contains(value.as_str()) {
+        true => text.replace(value.as_str(), HIDDEN),
+        false => text,
+    });
+    text(&hidden)
+}
+
 fn hide_all(value: Option<&mut Value>) {
     match value {
         Some(Value::Object(map)) => map.values_mut().for_each(|v| *v = HIDDEN.into()),
@@ -171,6 +225,18 @@ mod tests {
     fn a_header_argument_is_hidden() {
         let got = args(&["curl".into(), "-H".into(), "Authorization: Bearer hunter2".into()]);
         assert_eq!(got[2], "Authorization:[redacted]");
+    }
+
+    #[test]
+    fn a_text_about_an_object_does_not_quote_what_it_keeps() {
+        let secret =
+            json!({"kind": "Secret", "data": {"k": "aHVudGVyMg=="}, "stringData": {"s": "swordfish"}});
+        let told = quoting("k is aHVudGVyMg==, that is hunter2, and s is swordfish", &kept(&secret));
+        assert_eq!(told, format!("k is {HIDDEN}, that is {HIDDEN}, and s is {HIDDEN}"));
+        let pod = json!({"kind": "Pod", "spec": {"initContainers": [{"env": [{"name": "A", "value": "hunter2"}]}],
+            "containers": [{"env": [{"name": "B", "value": "true"}, {"name": "C", "valueFrom": {}}]}]}});
+        assert_eq!(kept(&pod), ["hunter2"]);
+        assert_eq!(quoting("A=hunter2 is true", &kept(&pod)), format!("A={HIDDEN} is true"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(super) struct Decided {
 /// Puts a ruling into words.
 pub(super) fn decide(review: &Review, decision: &Decision<Ruling>, now: Timestamp, random: u128) -> Decided {
     let id = RecordId::new(now, random);
+    let decision = &discreet(review, decision);
     let ruling = &decision.outcome;
     let refused = ruling.refuses();
     let admitted = Admitted {
@@ -31,6 +32,21 @@ pub(super) fn decide(review: &Review, decision: &Decision<Ruling>, now: Timestam
         ]),
     };
     Decided { admitted, record: record(review, decision, id, now, refused) }
+}
+
+/// A policy's message may quote the object: what that keeps to itself, and what looks like a credential, is hidden
+/// from whoever reads the answer or the record.
+fn discreet(review: &Review, decision: &Decision<Ruling>) -> Decision<Ruling> {
+    if decision.because.is_empty() && decision.outcome.findings.is_empty() {
+        return decision.clone();
+    }
+    let mut kept = redact::kept(&review.object);
+    kept.extend(redact::kept(&review.old_object));
+    let hidden = |reason: &mut Reason| reason.text = redact::quoting(&reason.text, &kept);
+    let mut decision = decision.clone();
+    decision.because.iter_mut().for_each(hidden);
+    decision.outcome.findings.iter_mut().map(|finding| &mut finding.reason).for_each(hidden);
+    decision
 }
 
 fn record(
@@ -66,7 +82,7 @@ fn record(
         verdict: Some(verdict),
         mode,
         priority: priority(refused, verdict, mode),
-        because: decision.because.iter().map(redacted).collect(),
+        because: decision.because.clone(),
         fields: BTreeMap::from([
             ("dryRun".to_owned(), json!(review.dry_run)),
             ("evaluated".to_owned(), json!(ruling.evaluated)),
@@ -74,11 +90,6 @@ fn record(
             ("uid".to_owned(), json!(review.uid)),
         ]),
     }
-}
-
-/// A policy's message may quote the object: what looks like a credential is hidden before it is kept.
-fn redacted(reason: &Reason) -> Reason {
-    Reason { text: redact::text(&reason.text), ..reason.clone() }
 }
 
 fn policies(ruling: &Ruling) -> Vec<&str> {
@@ -138,7 +149,8 @@ mod tests {
             namespace: "shop".into(),
             operation: Operation::Create,
             user: Default::default(),
-            object: Arc::new(json!({"metadata": {"generateName": "web-"}})),
+            object: Arc::new(json!({"metadata": {"generateName": "web-"},
+                "spec": {"containers": [{"env": [{"name": "X", "value": "swordfish"}]}]}})),
             old_object: Arc::new(Value::Null),
             dry_run: false,
             options: Value::Null,
@@ -148,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_credential_is_not_kept() {
-        let record =
-            decided("args may not hold --password=hunter2 or TOKEN=hunter2", Mode::Enforce, Verdict::Deny)
-                .record;
+    fn a_quoted_credential_is_neither_answered_nor_kept() {
+        let quotes = "args may not hold --password=hunter2 or TOKEN=hunter2, nor the environment swordfish";
+        let decided = decided(quotes, Mode::Enforce, Verdict::Deny);
+        let (message, record) = (decided.admitted.message, decided.record);
         let kept = serde_json::to_string(&record).expect("JSON");
-        assert!(!kept.contains("hunter2"), "{kept}");
+        for place in [&message, &kept] {
+            assert!(!place.contains("hunter2") && !place.contains("swordfish"), "{place}");
+        }
         assert_eq!(record.because[0].source.as_deref(), Some("quoting"));
     }
 
