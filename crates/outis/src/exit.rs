@@ -24,8 +24,13 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// An error and its causes in one line; a cause that repeats the line before it is left out.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
+    causes(error.as_ref())
+}
+
+/// The same of an error that is somebody else's.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
-    for cause in error.chain() {
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
         let next = cause.to_string();
         if text.ends_with(&next) {
             continue;

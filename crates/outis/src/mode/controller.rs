@@ -7,6 +7,7 @@ mod house;
 mod intake;
 mod library;
 mod owner;
+mod parked;
 mod registration;
 mod registry;
 mod rules;
@@ -164,7 +165,13 @@ async fn work(
     let (credential, trust) = (Credential::default(), Trust::default());
     trust.set(&house.authority.load().roots())?;
     renew(&house, &credential)?;
-    let desk = Arc::new(registry::Desk { house: Arc::clone(&house), replay: attest::ReplayGuard::default() });
+    let parked = Arc::new(parked::Parked::default());
+    tokio::spawn(parked::filing(Arc::clone(&house), Arc::clone(&parked)));
+    let desk = Arc::new(registry::Desk {
+        house: Arc::clone(&house),
+        replay: attest::ReplayGuard::default(),
+        parked,
+    });
     let doors = outis_wire::Doors {
         registry: Arc::clone(&desk) as _,
         intake: Arc::new(intake::Reports(Arc::clone(&house))),

@@ -51,12 +51,11 @@ async fn append(house: &House, records: Vec<Record>) {
         return;
     }
     for _ in 0..5 {
-        match house.log.append(records.clone()).await {
-            Ok(_) => return house.protection("log", true, "takes records"),
+        match house.append(records.clone()).await {
+            Ok(()) => return,
             Err(error) => {
                 let why = crate::exit::chain(&error.into());
                 tracing::error!(error = why, records = records.len(), "Records cannot be kept");
-                house.protection("log", false, why);
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -12,7 +12,7 @@ use outis_model::effect::Resource;
 use outis_model::input::{Component, Protection};
 use outis_model::port::{Refusal, TrustBundle};
 use outis_model::snapshot::Pod;
-use outis_model::{Input, Namespace, Timestamp, TrustDomain};
+use outis_model::{Input, Namespace, Record, Timestamp, TrustDomain};
 use outis_store::{Log, State, StoreError};
 use tokio::sync::{mpsc, watch};
 
@@ -74,6 +74,22 @@ impl House {
         if self.inputs.try_send(input).is_err() {
             self.count(&self.dropped, "inputs");
         }
+    }
+
+    /// Records on disk; how that went is shown.
+    pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let done = self.log.append(records).await.map(drop);
+        match &done {
+            Ok(()) => self.protection("log", true, "takes records"),
+            Err(error) => self.protection("log", false, crate::exit::causes(error)),
+        }
+        done
+    }
+
+    /// Whether the last records given were kept.
+    pub(crate) fn keeps_records(&self) -> bool {
+        let protections = self.protections.lock().unwrap_or_else(PoisonError::into_inner);
+        protections.get("log").is_none_or(|log| log.active)
     }
 
     /// Counts one up.

@@ -36,7 +36,7 @@ impl Intake for Reports {
             // Records go first: a record that arrives twice keeps its place, a number that is marked without its
             // record would be lost.
             if !records.is_empty() {
-                self.0.log.append(records).await.map_err(|error| unavailable(error.into()))?;
+                self.0.append(records).await.map_err(|error| unavailable(error.into()))?;
             }
             let key = key(from);
             let marked = self.0.on_disk(move |_, state| {

@@ -14,12 +14,14 @@ use outis_wire::{Enrolment, Refused, Registry, Sink, Why};
 use serde_json::json;
 
 use super::house::{House, unavailable};
+use super::parked::Parked;
 use crate::mode::record;
 
 /// Answers for the link.
 pub(crate) struct Desk {
     pub(crate) house: Arc<House>,
     pub(crate) replay: ReplayGuard,
+    pub(crate) parked: Arc<Parked>,
 }
 
 impl Registry for Desk {
@@ -97,8 +99,9 @@ impl Desk {
             ("spiffeId".to_owned(), json!(signed.id)),
             ("notAfter".to_owned(), json!(signed.not_after)),
         ]);
-        // On disk before anybody holds it.
-        self.house.log.append(vec![record]).await.map_err(|error| unavailable(error.into()))?;
+        // On disk before anybody holds it, or in the memory of a disk that is full.
+        let holder = format!("{actor} {:?} {}", record.subject, signed.id);
+        self.parked.keep(&self.house, &holder, record).await?;
         Ok(signed)
     }
 }
