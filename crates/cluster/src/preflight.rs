@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Node, PersistentVolume};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
@@ -143,22 +143,26 @@ fn class(classes: &[StorageClass], wanted: Option<&str>) -> Vec<Obstacle> {
 }
 
 /// Whether an image can be had: one that names this machine only, by a name no registry answers to, must lie on
-/// the nodes already. Nodes report their images every half a minute or so, therefore it waits.
+/// the nodes already. Nodes report their images every half a minute or so, therefore it waits; a node that runs it
+/// has it.
 ///
 /// # Errors
 /// The server's words.
 pub async fn image(
     client: &Client,
-    image: &str,
+    plan: &Plan,
     patience: Duration,
 ) -> Result<Option<Obstacle>, kube::Error> {
+    let image = &plan.image;
     if !image.starts_with("localhost/") {
         return Ok(None);
     }
     let begun = tokio::time::Instant::now();
     loop {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-        let without = without(&nodes.items, image);
+        let pods = Api::<Pod>::namespaced(client.clone(), plan.namespace.as_str());
+        let pods = pods.list(&ListParams::default()).await?;
+        let without = without(&nodes.items, &pods.items, image);
         if without.is_empty() {
             return Ok(None);
         }
@@ -173,10 +177,19 @@ pub async fn image(
     }
 }
 
-fn without(nodes: &[Node], image: &str) -> Vec<String> {
+fn without(nodes: &[Node], pods: &[Pod], image: &str) -> Vec<String> {
+    let runs = |node: &Node| {
+        pods.iter().any(|pod| {
+            let here = pod.spec.as_ref().is_some_and(|spec| spec.node_name == node.metadata.name);
+            let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+            here && containers.into_iter().any(|found| found.started == Some(true) && found.image == image)
+        })
+    };
     let has = |node: &Node| {
         let images = node.status.as_ref().and_then(|status| status.images.as_ref()).into_iter().flatten();
-        images.into_iter().flat_map(|found| found.names.iter().flatten()).any(|name| name == image)
+        let reported =
+            images.into_iter().flat_map(|found| found.names.iter().flatten()).any(|name| name == image);
+        reported || runs(node)
     };
     nodes.iter().filter(|node| !has(node)).map(ResourceExt::name_any).collect()
 }
@@ -217,6 +230,15 @@ mod tests {
             .expect("a node")
         };
         let nodes = [node("n1", &["localhost/outis/outis:1"]), node("n2", &[])];
-        assert_eq!(without(&nodes, "localhost/outis/outis:1"), ["n2"]);
+        assert_eq!(without(&nodes, &[], "localhost/outis/outis:1"), ["n2"]);
+        let pod = |started: bool| {
+            let container = json!({"name": "c", "image": "localhost/outis/outis:1", "imageID": "", "ready": true,
+                "restartCount": 0, "started": started});
+            serde_json::from_value(json!({"metadata": {}, "spec": {"nodeName": "n2", "containers": []},
+                "status": {"containerStatuses": [container]}}))
+            .expect("a pod")
+        };
+        assert_eq!(without(&nodes, &[pod(false)], "localhost/outis/outis:1"), ["n2"]);
+        assert!(without(&nodes, &[pod(true)], "localhost/outis/outis:1").is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -173,10 +174,17 @@ async fn traces(client: &Client) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Runs a pod on each node that removes our directories, waits until each says that it is done, removes it.
+/// Runs a pod on each node that removes our directories, waits until each says that it is done, removes it. Where
+/// somebody deleted the namespace our definitions tell that we were there, and the namespace comes back for it.
 async fn clean_nodes(client: &Client, applier: &mut Applier, plan: &Plan) -> Result<(), ApplyError> {
     if crate::install::home(client, plan.namespace.as_str()).await.ok().flatten().is_none() {
-        return Ok(());
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        if definitions.get_opt("outises.outis.dev").await.ok().flatten().is_none() {
+            return Ok(());
+        }
+        for object in manifests::namespace(plan) {
+            applier.apply(&object).await?;
+        }
     }
     let cleanup = manifests::cleanup(plan);
     applier.apply(&cleanup).await?;

@@ -14,9 +14,10 @@ pub(crate) struct Install {
     /// The image.
     #[arg(long, default_value = concat!("localhost/outis/outis:", env!("CARGO_PKG_VERSION")))]
     pub(crate) image: String,
-    /// Load the image into the nodes first: `kind:NAME`, `k3s` (on the node itself) or `containerd:SOCKET`.
+    /// Load the image into the nodes first: `kind:NAME`, `k3s` (on the node itself) or `containerd:SOCKET`; may be given
+    /// for each node.
     #[arg(long, value_name = "WHERE")]
-    pub(crate) load: Option<Load>,
+    pub(crate) load: Vec<Load>,
     /// The archive to load; default `outis.tar` beside this binary.
     #[arg(long, value_name = "FILE", requires = "load")]
     pub(crate) archive: Option<PathBuf>,

@@ -33,9 +33,11 @@ pub(super) async fn run(install: &Install, cluster: &Cluster) -> Result<u8> {
     let mut obstacles =
         preflight::obstacles(&client, &plan, other).await.context("cannot look at the cluster")?;
     if obstacles.is_empty() {
-        match &install.load {
-            Some(load) => load::run(load, install.archive.as_deref(), &plan.image).await?,
-            None => obstacles.extend(preflight::image(&client, &plan.image, REPORTED).await?),
+        for load in &install.load {
+            load::run(load, install.archive.as_deref(), &plan.image).await?;
+        }
+        if install.load.is_empty() {
+            obstacles.extend(preflight::image(&client, &plan, REPORTED).await?);
         }
     }
     if !obstacles.is_empty() {
@@ -92,7 +94,7 @@ fn plan(install: &Install, cluster: &Cluster) -> Plan {
 async fn of_cluster(client: &Client, install: &Install, plan: &mut Plan) -> Result<()> {
     if install.kubelet_dir.is_none() {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-        plan.kubelet_dir = kubelet_dir(&nodes.items).into();
+        plan.kubelet_dir = kubelet_dir(&nodes.items);
     }
     if let Storage::Volume { name, class } = &mut plan.storage
         && let Some(volume) = Api::<PersistentVolume>::all(client.clone()).get_opt(name).await?
@@ -102,16 +104,30 @@ async fn of_cluster(client: &Client, install: &Install, plan: &mut Plan) -> Resu
     Ok(())
 }
 
-/// Distributions that keep kubelet's directory elsewhere say who they are by a label of their nodes.
-fn kubelet_dir(nodes: &[Node]) -> &'static str {
+/// Distributions that keep kubelet's directory elsewhere say who they are by a label of their nodes; k3s writes its
+/// arguments down there.
+fn kubelet_dir(nodes: &[Node]) -> String {
     let label = |key: &str| nodes.iter().any(|node| node.labels().keys().any(|found| found.starts_with(key)));
+    if let Some(dir) = nodes.iter().find_map(k3s_root) {
+        return dir;
+    }
     if label("node.k0sproject.io/") {
-        return "/var/lib/k0s/kubelet";
+        return "/var/lib/k0s/kubelet".into();
     }
     if label("microk8s.io/") {
-        return "/var/snap/microk8s/common/var/lib/kubelet";
+        return "/var/snap/microk8s/common/var/lib/kubelet".into();
     }
-    "/var/lib/kubelet"
+    "/var/lib/kubelet".into()
+}
+
+/// `--kubelet-arg root-dir=DIR` among a k3s node's arguments, a JSON list in an annotation.
+fn k3s_root(node: &Node) -> Option<String> {
+    let arguments = node.annotations().get("k3s.io/node-args")?;
+    let arguments: Vec<String> = serde_json::from_str(arguments).ok()?;
+    arguments.iter().find_map(|argument| {
+        let given = argument.strip_prefix("--kubelet-arg=").unwrap_or(argument);
+        Some(given.strip_prefix("root-dir=")?.to_owned())
+    })
 }
 
 /// Waits for the parts, and says of each what holds it up whenever that changes.
@@ -143,4 +159,29 @@ async fn wait(client: &Client, plan: &Plan, begun: Instant, patience: Duration) 
 fn line(state: &PartState) -> String {
     let why = state.stuck.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     format!("{} {}/{} ready{why}", state.part, state.ready, state.wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn kubelets_directory_is_where_the_distribution_keeps_it() {
+        let of = |metadata: serde_json::Value| {
+            kubelet_dir(&[serde_json::from_value(json!({"metadata": metadata})).expect("a node")])
+        };
+        assert_eq!(of(json!({})), "/var/lib/kubelet");
+        let k3s = |arguments: &str| of(json!({"annotations": {"k3s.io/node-args": arguments}}));
+        assert_eq!(k3s(r#"["server", "--disable", "traefik"]"#), "/var/lib/kubelet");
+        assert_eq!(k3s(r#"["server", "--kubelet-arg", "root-dir=/data/kubelet"]"#), "/data/kubelet");
+        assert_eq!(k3s(r#"["agent", "--kubelet-arg=root-dir=/data/kubelet"]"#), "/data/kubelet");
+        assert_eq!(
+            of(json!({"labels": {"node.k0sproject.io/role": "control-plane"}})),
+            "/var/lib/k0s/kubelet"
+        );
+        let snap = "/var/snap/microk8s/common/var/lib/kubelet";
+        assert_eq!(of(json!({"labels": {"microk8s.io/cluster": "true"}})), snap);
+    }
 }
