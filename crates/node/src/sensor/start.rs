@@ -73,7 +73,18 @@ pub(super) fn start(config: &SensorConfig) -> Result<Sensor, SensorError> {
     attach(&mut sensor.programs)?;
     // After attaching: who starts between the two is told twice rather than never.
     list(&mut sensor)?;
+    give_back();
     Ok(sensor)
+}
+
+/// Reading the kernel's type information takes tens of MiB for a moment, which the allocator would keep for good.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "the C library's call has no safe wrapper")]
+    // SAFETY: it takes no pointer and touches only what nobody holds.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 pub(crate) fn kernel_types(path: &Path) -> Result<Btf, SensorError> {
