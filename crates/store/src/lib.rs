@@ -61,6 +61,17 @@ pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreErro
         .unwrap_or_else(|_| Err(StoreError::Damaged(format!("{} cannot be read", path.display()))))
 }
 
+/// Opens a database again that was let go of a moment ago: sled's own threads hold its lock until they notice.
+pub(crate) fn reopened(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreError> {
+    for _ in 0..100 {
+        match database(dir, cache_mib) {
+            Err(StoreError::Locked(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            done => return done,
+        }
+    }
+    database(dir, cache_mib)
+}
+
 /// Opens one sled database with an explicit cache; sled's own default is 1 GiB.
 pub(crate) fn database(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()

@@ -84,10 +84,18 @@ struct Inner {
     order: BTreeSet<(Class, u64)>,
 }
 
+/// What a failure leaves: the database is let go of, for what sled then holds in memory is not to be believed, and
+/// read from disk again with the next call. So a disk that has room again needs no restart.
+struct Slot {
+    inner: Option<Inner>,
+    next: u64,
+    depth: (usize, usize, u64),
+}
+
 /// A spool. Clones share it.
 #[derive(Clone)]
 pub struct Spool {
-    inner: Arc<Mutex<Inner>>,
+    slot: Arc<Mutex<Slot>>,
     limits: SpoolLimits,
     path: PathBuf,
 }
@@ -99,9 +107,93 @@ impl Spool {
     /// Locked, newer, damaged, or the disk said no.
     pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Self, StoreError> {
         crate::claim(dir)?;
-        let db = crate::database(&dir.join("spool"), CACHE_MIB)?;
+        let inner = Inner::open(dir, crate::database)?;
+        let slot = Slot { next: inner.next, depth: inner.depth(), inner: Some(inner) };
+        Ok(Self { slot: Arc::new(Mutex::new(slot)), limits, path: dir.into() })
+    }
+
+    /// Works on the database, read anew if it failed before. Nobody sees what a failed call left in memory.
+    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut slot = lock(&self.slot);
+        let mut inner = match slot.inner.take() {
+            Some(inner) => inner,
+            None => {
+                let mut inner = Inner::open(&self.path, crate::reopened)?;
+                // Losses of a gap that was acknowledged since are in no row any more.
+                inner.lost = inner.lost.max(slot.depth.2);
+                inner
+            }
+        };
+        let done = work(&mut inner)?;
+        (slot.next, slot.depth) = (inner.next, inner.depth());
+        slot.inner = Some(inner);
+        Ok(done)
+    }
+
+    /// Adds reports; their sequence numbers are final, and on disk, when this returns.
+    ///
+    /// # Errors
+    /// The disk said no: then nothing of this call is promised; pushing it again is right, since records
+    /// that arrive twice are kept once.
+    pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
+        self.with(|inner| {
+            inner.push(reports, &self.limits).map_err(|error| StoreError::at(&self.path, error))
+        })
+    }
+
+    /// The oldest rows, at most `limit` and about `bytes` of them.
+    ///
+    /// # Errors
+    /// The disk said no, or a row cannot be read.
+    pub fn peek(&self, from: u64, limit: usize, bytes: usize) -> Result<Vec<Entry>, StoreError> {
+        self.with(|inner| {
+            let mut size = 0;
+            let mut found = Vec::new();
+            for row in inner.db.range(from.to_be_bytes()..).take(limit) {
+                let (_, value) = row.map_err(|error| StoreError::at(&self.path, error))?;
+                size += value.len();
+                if size > bytes && !found.is_empty() {
+                    break;
+                }
+                found.push(read(&value)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The receiver has everything up to and including this sequence number.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn acknowledge(&self, up_to: u64) -> Result<(), StoreError> {
+        self.with(|inner| inner.acknowledge(up_to, &self.path))
+    }
+
+    /// The sequence number the next report gets.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        lock(&self.slot).next
+    }
+
+    /// Rows and bytes that wait, and reports lost: since the spool was opened, and in gaps it held then.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize, u64) {
+        lock(&self.slot).depth
+    }
+}
+
+impl Inner {
+    fn open(
+        dir: &Path,
+        database: impl Fn(&Path, u64) -> Result<sled::Db, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let db = database(&dir.join("spool"), CACHE_MIB)?;
+        crate::guarded(dir, || Self::load(dir, db))
+    }
+
+    fn load(dir: &Path, db: sled::Db) -> Result<Self, StoreError> {
         let at = |error| StoreError::at(dir, error);
-        let mut inner = Inner { next: 0, entries: 0, bytes: 0, lost: 0, order: BTreeSet::new(), db };
+        let mut inner = Self { next: 0, entries: 0, bytes: 0, lost: 0, order: BTreeSet::new(), db };
         for row in inner.db.iter() {
             let (_, value) = row.map_err(at)?;
             inner.entries += 1;
@@ -118,18 +210,19 @@ impl Spool {
             .and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?)));
         let last = inner.db.last().map_err(at)?.map(|(_, value)| read(&value)).transpose()?;
         inner.next = mark.unwrap_or(0).max(last.map_or(0, |entry| entry.last() + 1));
-        Ok(Self { inner: Arc::new(Mutex::new(inner)), limits, path: dir.into() })
+        Ok(inner)
     }
 
-    /// Adds reports; their sequence numbers are final, and on disk, when this returns.
-    ///
-    /// # Errors
-    /// The disk said no: then nothing of this call is promised; pushing it again is right, since records
-    /// that arrive twice are kept once.
-    pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
-        let at = |error| StoreError::at(&self.path, error);
-        let mut inner = lock(&self.inner);
-        let first = inner.next;
+    fn depth(&self) -> (usize, usize, u64) {
+        (self.entries, self.bytes, self.lost)
+    }
+
+    fn push(
+        &mut self,
+        reports: &[(Class, Vec<u8>)],
+        limits: &SpoolLimits,
+    ) -> sled::Result<std::ops::Range<u64>> {
+        let first = self.next;
         let mut batch = sled::Batch::default();
         let mut bytes = 0;
         for (seq, (class, report)) in (first..).zip(reports) {
@@ -137,58 +230,33 @@ impl Spool {
             bytes += value.len();
             batch.insert(&seq.to_be_bytes(), value);
         }
-        inner.db.apply_batch(batch).map_err(at)?;
-        inner.order.extend((first..).zip(reports).map(|(seq, (class, _))| (*class, seq)));
-        inner.next = first + reports.len() as u64;
-        inner.entries += reports.len();
-        inner.bytes += bytes;
-        while inner.entries > self.limits.entries || inner.bytes > self.limits.bytes {
-            if !inner.drop_one().map_err(at)? {
+        self.db.apply_batch(batch)?;
+        self.order.extend((first..).zip(reports).map(|(seq, (class, _))| (*class, seq)));
+        self.next = first + reports.len() as u64;
+        self.entries += reports.len();
+        self.bytes += bytes;
+        while self.entries > limits.entries || self.bytes > limits.bytes {
+            if !self.drop_one()? {
                 break;
             }
         }
-        inner.db.flush().map_err(at)?;
-        Ok(first..inner.next)
+        self.db.flush()?;
+        Ok(first..self.next)
     }
 
-    /// The oldest rows, at most `limit` and about `bytes` of them.
-    ///
-    /// # Errors
-    /// The disk said no, or a row cannot be read.
-    pub fn peek(&self, from: u64, limit: usize, bytes: usize) -> Result<Vec<Entry>, StoreError> {
-        let inner = lock(&self.inner);
-        let mut size = 0;
-        let mut found = Vec::new();
-        for row in inner.db.range(from.to_be_bytes()..).take(limit) {
-            let (_, value) = row.map_err(|error| StoreError::at(&self.path, error))?;
-            size += value.len();
-            if size > bytes && !found.is_empty() {
-                break;
-            }
-            found.push(read(&value)?);
-        }
-        Ok(found)
-    }
-
-    /// The receiver has everything up to and including this sequence number.
-    ///
-    /// # Errors
-    /// The disk said no.
-    pub fn acknowledge(&self, up_to: u64) -> Result<(), StoreError> {
-        let at = |error| StoreError::at(&self.path, error);
-        let mut inner = lock(&self.inner);
-        let rows: Vec<_> = inner.db.range(..=up_to.to_be_bytes()).collect::<Result<_, _>>().map_err(at)?;
+    fn acknowledge(&mut self, up_to: u64, path: &Path) -> Result<(), StoreError> {
+        let at = |error| StoreError::at(path, error);
+        let rows: Vec<_> = self.db.range(..=up_to.to_be_bytes()).collect::<Result<_, _>>().map_err(at)?;
         let mut batch = sled::Batch::default();
         for (key, value) in rows {
-            inner.entries = inner.entries.saturating_sub(1);
-            inner.bytes = inner.bytes.saturating_sub(value.len());
+            self.forget(&value);
             if let Entry::Report { seq, class, .. } = read(&value)? {
-                inner.order.remove(&(class, seq));
+                self.order.remove(&(class, seq));
             }
             batch.remove(key);
         }
         // A gap that grew while the acknowledgement was on its way: what it covers of that is known.
-        let behind = inner.db.get_gt(up_to.to_be_bytes()).map_err(at)?;
+        let behind = self.db.get_gt(up_to.to_be_bytes()).map_err(at)?;
         if let Some((key, value)) = behind
             && let Entry::Gap { from, to } = read(&value)?
             && from <= up_to
@@ -197,28 +265,13 @@ impl Spool {
         }
         // An empty spool must not begin again at 0 after a restart: the receiver would take new
         // reports for old ones.
-        let meta = inner.db.open_tree("meta").map_err(at)?;
-        meta.insert("next", &inner.next.to_be_bytes()).map_err(at)?;
-        inner.db.apply_batch(batch).map_err(at)?;
-        inner.db.flush().map_err(at)?;
+        let meta = self.db.open_tree("meta").map_err(at)?;
+        meta.insert("next", &self.next.to_be_bytes()).map_err(at)?;
+        self.db.apply_batch(batch).map_err(at)?;
+        self.db.flush().map_err(at)?;
         Ok(())
     }
 
-    /// The sequence number the next report gets.
-    #[must_use]
-    pub fn next(&self) -> u64 {
-        lock(&self.inner).next
-    }
-
-    /// Rows and bytes that wait, and reports lost: since the spool was opened, and in gaps it held then.
-    #[must_use]
-    pub fn depth(&self) -> (usize, usize, u64) {
-        let inner = lock(&self.inner);
-        (inner.entries, inner.bytes, inner.lost)
-    }
-}
-
-impl Inner {
     /// Drops the oldest report of the least class; its place is taken by a gap, joined with a gap before
     /// or behind it. False when only gaps are left.
     fn drop_one(&mut self) -> sled::Result<bool> {

@@ -1,11 +1,13 @@
 //! State: small things by key, with compare-and-swap and watch. When an installation outgrows one
 //! controller this port moves to etcd; it promises nothing etcd does not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
 use crate::error::StoreError;
+use crate::log::lock;
 
 /// Cache of the state database.
 const CACHE_MIB: u64 = 8;
@@ -15,7 +17,10 @@ const BEHIND: usize = 256;
 /// Keys and values. Clones share it.
 #[derive(Clone)]
 pub struct State {
-    db: sled::Db,
+    /// Taken out by a failure and read from disk again with the next call: what sled then holds in memory is not to
+    /// be believed, and a disk that has room again needs no restart.
+    db: Arc<Mutex<Option<sled::Db>>>,
+    path: PathBuf,
     changes: broadcast::Sender<String>,
 }
 
@@ -26,10 +31,21 @@ impl State {
     /// Locked, newer, damaged, or the disk said no.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         crate::claim(dir)?;
-        Ok(Self {
-            db: crate::database(&dir.join("state"), CACHE_MIB)?,
-            changes: broadcast::channel(BEHIND).0,
-        })
+        let path = dir.join("state");
+        let db = Arc::new(Mutex::new(Some(crate::database(&path, CACHE_MIB)?)));
+        Ok(Self { db, path, changes: broadcast::channel(BEHIND).0 })
+    }
+
+    /// Works on the database for a key; a failure lets go of it.
+    fn with<T>(&self, key: &str, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let mut held = lock(&self.db);
+        let db = match held.take() {
+            Some(db) => db,
+            None => crate::reopened(&self.path, CACHE_MIB)?,
+        };
+        let done = work(&db).map_err(|error| StoreError::at(Path::new(key), error))?;
+        *held = Some(db);
+        Ok(done)
     }
 
     /// A value.
@@ -37,8 +53,7 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.db.get(key).map_err(|error| StoreError::at(Path::new(key), error))?;
-        Ok(found.map(|bytes| bytes.to_vec()))
+        Ok(self.with(key, |db| db.get(key))?.map(|bytes| bytes.to_vec()))
     }
 
     /// Keys that begin with `prefix`, in order, with their values.
@@ -46,11 +61,13 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn entries(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.db.scan_prefix(prefix).map(|row| {
-            let (key, value) = row.map_err(|error| StoreError::at(Path::new(prefix), error))?;
-            Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
-        });
-        rows.collect()
+        self.with(prefix, |db| {
+            let rows = db.scan_prefix(prefix).map(|row| {
+                let (key, value) = row?;
+                Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
+            });
+            rows.collect()
+        })
     }
 
     /// Copies everything into an empty directory, beside the copy of the log.
@@ -59,16 +76,17 @@ impl State {
     /// The target is not empty, or the disk said no.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let copy = Self::open(to)?;
-        if !copy.db.is_empty() {
+        if !copy.entries("")?.is_empty() {
             let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(StoreError::Io { what: "back up into", path: to.join("state"), source });
         }
-        let at = |error| StoreError::at(to, error);
-        for (key, value) in self.entries("")? {
-            copy.db.insert(key, value).map_err(at)?;
-        }
-        copy.db.flush().map_err(at)?;
-        Ok(())
+        let entries = self.entries("")?;
+        copy.with("backup", |db| {
+            for (key, value) in entries {
+                db.insert(key, value)?;
+            }
+            db.flush().map(drop)
+        })
     }
 
     /// Puts `new` in the place of `old` (`None`: absent). True when it was so, and is on disk.
@@ -76,13 +94,16 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn swap(&self, key: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, StoreError> {
-        let at = |error| StoreError::at(Path::new(key), error);
-        if self.db.compare_and_swap(key, old, new).map_err(at)?.is_err() {
-            return Ok(false);
+        let swapped = self.with(key, |db| {
+            if db.compare_and_swap(key, old, new)?.is_err() {
+                return Ok(false);
+            }
+            db.flush().map(|_| true)
+        })?;
+        if swapped {
+            let _ = self.changes.send(key.to_owned());
         }
-        self.db.flush().map_err(at)?;
-        let _ = self.changes.send(key.to_owned());
-        Ok(true)
+        Ok(swapped)
     }
 
     /// Keys that change from now on. A watcher that is too slow is told how many it missed, and reads

@@ -8,7 +8,7 @@ use std::process::Command;
 use outis_model::alert::Priority;
 use outis_model::record::{Record, RecordId, Subject};
 use outis_model::{RecordKind, Timestamp};
-use outis_store::{Log, Options, StoreError};
+use outis_store::{Class, Entry, Log, Options, Spool, SpoolLimits, State, StoreError};
 
 /// What the child finds its directory in.
 const WHERE: &str = "OUTIS_STORE_FULL";
@@ -54,6 +54,13 @@ async fn fills_the_disk_and_goes_on() {
         assert_eq!(log.head().count, taken, "what was not taken is not counted");
         assert!(taken < 1000, "the limit was never met");
     }
+    let state = State::open(Path::new(&dir)).expect("opens");
+    let value = vec![7; 100_000];
+    let swap = |number: u64| state.swap(&format!("key/{number}"), None, Some(&value));
+    let swapped = until_refused(swap);
+    let spool = Spool::open(&Path::new(&dir).join("own"), SpoolLimits::default()).expect("opens");
+    let push = |_| spool.push(&[(Class::Detection, value.clone())]).map(|range| range.end > range.start);
+    let pushed = until_refused(push);
     let raised = Command::new("prlimit")
         .args(["--pid", &std::process::id().to_string(), "--fsize=unlimited"])
         .status()
@@ -63,7 +70,34 @@ async fn fills_the_disk_and_goes_on() {
     assert_eq!(seqs, [taken]);
     let verified = log.check().expect("read").expect("whole");
     assert_eq!(verified.count, taken + 1);
+    assert!(swap(swapped).expect("there is room again"));
+    assert_eq!(
+        state.entries("key/").expect("read").len() as u64,
+        swapped + 1,
+        "what was told is there, no more"
+    );
+    assert!(push(pushed).expect("there is room again"));
+    let kept = spool.peek(0, 1000, usize::MAX).expect("read");
+    assert!(kept.len() as u64 > pushed, "{} reports of {pushed} acknowledged ones", kept.len());
+    let numbers: Vec<u64> = kept.iter().map(Entry::last).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     println!("went on after {taken} records");
+}
+
+/// Does something again and again until the disk has refused it five times; how often it worked.
+fn until_refused(mut work: impl FnMut(u64) -> Result<bool, StoreError>) -> u64 {
+    let (mut done, mut refused) = (0, 0);
+    while refused < 5 {
+        match work(done) {
+            Ok(worked) => done += u64::from(worked),
+            Err(error) => {
+                assert!(matches!(error, StoreError::Full(_)), "{error}");
+                refused += 1;
+            }
+        }
+        assert!(done < 1000, "the limit was never met");
+    }
+    done
 }
 
 #[test]
