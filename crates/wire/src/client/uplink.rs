@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use outis_model::input::{Component, Health};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::session::Session;
@@ -13,6 +14,9 @@ use super::{Controller, Receive};
 use crate::backoff::Backoff;
 use crate::error::{WireError, describe};
 use crate::outbox::Outbox;
+
+/// A link that was up for so long was a good one: the next is tried at once.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// What an uplink is made of.
 pub struct UplinkParts {
@@ -54,13 +58,15 @@ pub enum LinkState {
 pub struct Uplink {
     pub(super) parts: UplinkParts,
     pub(super) state: watch::Sender<LinkState>,
+    /// When the link came up, while it is.
+    since: Option<Instant>,
 }
 
 impl Uplink {
     /// Connects when run.
     #[must_use]
     pub fn new(parts: UplinkParts) -> Self {
-        Self { parts, state: watch::Sender::new(LinkState::Starting) }
+        Self { parts, state: watch::Sender::new(LinkState::Starting), since: None }
     }
 
     /// How the link is, now and whenever that changes.
@@ -86,12 +92,16 @@ impl Uplink {
     }
 
     pub(super) fn up(&mut self) {
-        self.parts.backoff.reset();
+        self.since = Some(Instant::now());
         self.state.send_replace(LinkState::Up);
         info!(controller = %self.parts.controller.address, "Link up");
     }
 
     fn away(&mut self, error: &WireError) -> Duration {
+        // A controller that takes us in and turns us out again must not be asked at the pace of a good one.
+        if self.since.take().is_some_and(|since| since.elapsed() >= STEADY) {
+            self.parts.backoff.reset();
+        }
         let wait = match error {
             WireError::Refused { reason, .. } if reason != "superseded" && reason != "store" => {
                 self.parts.backoff.refused()
