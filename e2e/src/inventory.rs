@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::discovery::{Discovery, verbs};
-use tokio::process::Command;
 
 use crate::world::World;
 
@@ -65,30 +64,32 @@ async fn objects(world: &World) -> Result<BTreeSet<String>> {
 }
 
 /// Lines of commands that are run on the node.
-const LOOKS: [(&str, &str); 5] = [
+const LOOKS: [(&str, &str); 6] = [
     (
         "file",
-        "ls -d /run/outis* /var/lib/outis-agent* /var/lib/kubelet/plugins/*outis* /var/lib/kubelet/plugins_registry/*outis* /sys/fs/bpf/outis* 2>/dev/null || true",
+        "ls -d /run/outis* /var/lib/outis-agent* 2>/dev/null; for dir in $(grep -o ' /[^ ]*kubelet ' /proc/mounts); do \
+         ls -d $dir/plugins/*outis* $dir/plugins_registry/*outis* 2>/dev/null; done; true",
     ),
+    ("pin", "find /sys/fs/bpf -mindepth 1"),
     ("mount", "grep -o '[^ ]*csi.outis.dev[^ ]*\\|[^ ]*/run/outis[^ ]*' /proc/self/mounts || true"),
     ("socket", "grep -o '/[^ ]*outis[^ ]*' /proc/net/unix | sort -u || true"),
     ("rule", "nft list ruleset 2>/dev/null | grep -i outis | grep -v 'outis_masq' || true"),
     (
         "process",
-        "for dir in /proc/[0-9]*; do tr '\\0' ' ' < $dir/cmdline 2>/dev/null | grep -o '^/usr/bin/outis [a-z]*' | sed \"s#^#$(cut -d/ -f3 $dir/cgroup 2>/dev/null | head -1) #\"; done; true",
+        "for dir in /proc/[0-9]*; do own $dir && tr '\\0' ' ' < $dir/cmdline 2>/dev/null | grep -o '^/usr/bin/outis [a-z]*'; done; true",
     ),
 ];
 
 async fn on_node(world: &World) -> Result<BTreeSet<String>> {
-    let Some(program) = &world.with.in_node else { return Ok(BTreeSet::new()) };
     let mut found = BTreeSet::new();
     for (what, look) in LOOKS {
-        let done = Command::new(program).args(["sh", "-c", look]).output().await;
-        let done = done.with_context(|| format!("cannot run {} to look at the node", program.display()))?;
-        let said = String::from_utf8_lossy(&done.stdout).into_owned();
-        found.extend(
-            said.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{what} {}", line.trim())),
-        );
+        for (number, said) in world.on_nodes(look).await?.iter().enumerate() {
+            let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+            found.extend(lines.map(|line| format!("{what} {line} on node {}", number + 1)));
+        }
+    }
+    if world.with.in_node.is_some() {
+        found.extend(crate::kernel::ownerless().await?);
     }
     Ok(found)
 }

@@ -60,11 +60,6 @@ impl Lines {
         self.0.iter().filter(|line| line.passed).count()
     }
 
-    /// Lines of another story, behind these.
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
     /// Lines that do not need a part, or that do.
     pub(crate) fn needing(&self, part: Part) -> Vec<&'static str> {
         self.0.iter().filter(|line| line.needs.contains(&part)).map(|line| line.name).collect()

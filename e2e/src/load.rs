@@ -14,6 +14,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// How long a connection is kept idle: less than servers do, as any client's pool.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// Latencies of a load, sorted.
 pub(crate) struct Latencies(Vec<Duration>);
 
@@ -51,7 +54,7 @@ pub(crate) async fn run(
     let request = Arc::new(request(&pod));
     let idle = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..16 {
-        idle.lock().await.push(connect(address, certificate).await?);
+        idle.lock().await.push((Instant::now(), connect(address, certificate).await?));
     }
     let (sender, mut received) = mpsc::channel(4096);
     let begun = Instant::now();
@@ -65,11 +68,11 @@ pub(crate) async fn run(
             let kept = idle.lock().await.pop();
             let answered = async {
                 let mut stream = match kept {
-                    Some(stream) => stream,
-                    None => connect(&address, &certificate).await?,
+                    Some((used, stream)) if used.elapsed() < IDLE => stream,
+                    _ => connect(&address, &certificate).await?,
                 };
                 ask(&mut stream, &request).await?;
-                idle.lock().await.push(stream);
+                idle.lock().await.push((Instant::now(), stream));
                 anyhow::Ok(due.elapsed())
             };
             sender.send(answered.await).await.ok();

@@ -3,6 +3,7 @@
 
 mod apart;
 mod inventory;
+mod kernel;
 mod lines;
 mod load;
 mod story;
@@ -12,8 +13,9 @@ mod world;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lines::{Lines, Part};
+use story::Length;
 
 /// User stories on a real cluster.
 #[derive(Parser)]
@@ -38,11 +40,43 @@ enum Command {
         #[arg(long, value_enum)]
         without: Option<Part>,
     },
-    /// Run every story; the last line reads as `cargo test`'s.
+    /// Run stories one after another; the last line reads as `cargo test`'s.
     All {
         #[command(flatten)]
         with: With,
+        /// Only these; without it every one.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Tale>,
     },
+    /// Keep the controller away for a while, with work going on, and look at who is left.
+    Away {
+        #[command(flatten)]
+        with: With,
+        /// For how long.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+    },
+}
+
+/// A story that stands alone: it installs what it needs and leaves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tale {
+    /// The webhook by itself.
+    Apart,
+    /// The demo's lines and no more.
+    Brief,
+    /// The demo's lines and every other.
+    Whole,
+    /// The namespace is deleted instead of uninstalled.
+    Namespace,
+    /// The store's disk is full.
+    Full,
+    /// Exactly the lines that need the agent fail.
+    WithoutAgent,
+    /// Exactly the lines that need the webhook fail.
+    WithoutWebhook,
+    /// Exactly the lines that need the controller fail.
+    WithoutController,
 }
 
 /// On which cluster, with which binary.
@@ -59,7 +93,7 @@ pub(crate) struct With {
     shop_image: String,
     /// How `outis install` gets its image onto the nodes: what its `--load` takes.
     #[arg(long)]
-    load: Option<String>,
+    load: Vec<String>,
     /// The product's image archive, for `--load`.
     #[arg(long, requires = "load")]
     archive: Option<PathBuf>,
@@ -73,7 +107,11 @@ async fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let done = match Arguments::parse().command {
         Command::Story { with, check, keep, without } => story::tell(&with, check, keep, without).await,
-        Command::All { with } => all(&with).await,
+        Command::All { with, only } => {
+            let tales = if only.is_empty() { Tale::value_variants() } else { &only };
+            all(&with, tales).await
+        }
+        Command::Away { with, minutes } => story::away(&with, minutes).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -85,32 +123,52 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Every story; those with a part removed must fail by exactly the lines that need it.
-async fn all(with: &With) -> anyhow::Result<bool> {
-    let mut told = apart::run(with).await?;
-    told.extend(story::run(with, None).await?);
-    let (mut passed, mut failed) = (told.passed(), told.failed().len());
-    for part in [Part::Agent, Part::Webhook, Part::Controller] {
-        println!("--- without the {}", part.name());
-        let told = story::run(with, Some(part)).await?;
-        match as_expected(&told, part) {
-            Ok(()) => passed += 1,
-            Err(why) => {
-                failed += 1;
-                println!("FAILED  without the {}: {why}", part.name());
-            }
+/// Stories and what they come to.
+async fn all(with: &With, tales: &[Tale]) -> anyhow::Result<bool> {
+    let (mut passed, mut failed) = (0, 0);
+    for tale in tales {
+        if *tale == Tale::Full && with.in_node.is_none() {
+            println!("SKIPPED full disk: there is no way to the nodes of this cluster");
+            continue;
         }
+        let told = match tale {
+            Tale::Apart => apart::run(with).await?,
+            Tale::Brief => story::run(with, None, Length::Brief).await?,
+            Tale::Whole => story::run(with, None, Length::Whole).await?,
+            Tale::Namespace => story::namespace(with).await?,
+            Tale::Full => story::full(with).await?,
+            Tale::WithoutAgent => without(with, Part::Agent).await?,
+            Tale::WithoutWebhook => without(with, Part::Webhook).await?,
+            Tale::WithoutController => without(with, Part::Controller).await?,
+        };
+        passed += told.passed();
+        failed += told.failed().len();
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {word}. {passed} passed; {failed} failed; 0 ignored");
     Ok(failed == 0)
 }
 
+/// The story with a part removed, as one line: exactly those that need the part must have failed.
+async fn without(with: &With, part: Part) -> anyhow::Result<Lines> {
+    println!("--- without the {}", part.name());
+    let told = story::run(with, Some(part), Length::Brief).await?;
+    let name = match part {
+        Part::Agent => "without the agent",
+        Part::Webhook => "without the webhook",
+        Part::Controller => "without the controller",
+    };
+    let mut lines = Lines::default();
+    let judged = async { as_expected(&told, part).map_err(anyhow::Error::msg) };
+    lines.tell(name, &[], judged).await;
+    Ok(lines)
+}
+
 /// Whether the lines that failed are those that need the part, no more and no less.
-fn as_expected(told: &Lines, part: Part) -> Result<(), String> {
+fn as_expected(told: &Lines, part: Part) -> Result<String, String> {
     let (failed, expected) = (told.failed(), told.needing(part));
     match failed == expected {
-        true => Ok(()),
+        true => Ok(format!("exactly the {} lines that need it failed", failed.len())),
         false => Err(format!("failed: {failed:?}; expected to fail: {expected:?}")),
     }
 }

@@ -2,9 +2,10 @@
 //! say why, and leaves nothing behind.
 
 mod absence;
-mod detection;
+pub(crate) mod detection;
+mod disk;
 mod figures;
-mod identity;
+pub(crate) mod identity;
 mod installation;
 mod people;
 pub(crate) mod refusal;
@@ -75,16 +76,60 @@ pub(crate) async fn tell(with: &With, check: bool, keep: bool, without: Option<P
     Ok(failed.is_empty())
 }
 
+/// How much of the story is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// What a demo shows.
+    Brief,
+    /// That, and everything else that is checked on the running appliance.
+    Whole,
+}
+
 /// The story from end to end, for the tests.
-pub(crate) async fn run(with: &With, without: Option<Part>) -> Result<Lines> {
+pub(crate) async fn run(with: &With, without: Option<Part>, length: Length) -> Result<Lines> {
     let world = World::new(with).await?;
     let (mut lines, mut found) = (Lines::default(), Found::default());
     play(&world, &mut lines, &mut found, without).await;
-    if without.is_none() {
+    if length == Length::Whole {
         more(&world, &mut lines, &found).await;
     }
     finish(&world, &mut lines, &found).await;
     Ok(lines)
+}
+
+/// Installed, then its namespace deleted by hand: nothing of it may stand in the way of others.
+pub(crate) async fn namespace(with: &With) -> Result<Lines> {
+    let world = World::new(with).await?;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    lines.tell("deleted namespace: cluster ready", &[], cluster(&world, &mut found)).await;
+    lines.tell("deleted namespace: installed", &[], installation::install(&world)).await;
+    lines.tell("deleted namespace: nothing stands in the way", &[], installation::deleted(&world)).await;
+    lines.tell("deleted namespace: purged, nothing left", &[], installation::leave(&world, &found)).await;
+    Ok(lines)
+}
+
+/// The store's disk fills up, and has room again.
+pub(crate) async fn full(with: &With) -> Result<Lines> {
+    let world = World::new(with).await?;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    lines.tell("full disk: cluster ready", &[], cluster(&world, &mut found)).await;
+    lines.tell("full disk: installed on a small volume", &[], disk::install(&world)).await;
+    lines.tell("full disk: shop deployed", &[], deployed(&world, Patience(None))).await;
+    lines.tell("full disk: said, and nothing new is acknowledged", &[], disk::filled(&world)).await;
+    lines.tell("full disk: with room again, all goes on", &[], disk::emptied(&world)).await;
+    lines.tell("full disk: record log verified", &[], verified(&world)).await;
+    lines.tell("full disk: uninstalled, nothing left", &[], disk::leave(&world, &found)).await;
+    Ok(lines)
+}
+
+/// Minutes without the controller, while requests are refused and shells are started: nobody grows, nothing is lost.
+pub(crate) async fn away(with: &With, minutes: u64) -> Result<bool> {
+    let world = World::new(with).await?;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    play(&world, &mut lines, &mut found, None).await;
+    lines.tell("minutes without the controller", &[], absence::minutes(&world, minutes)).await;
+    finish(&world, &mut lines, &found).await;
+    Ok(lines.failed().is_empty())
 }
 
 /// What a demo need not show.
@@ -92,9 +137,16 @@ async fn more(world: &World, lines: &mut Lines, found: &Found) {
     lines.tell("a developer sees one namespace", &[], people::developer(world, found)).await;
     lines.tell("a planted credential is found nowhere", &[], people::redacted(world)).await;
     lines.tell("kernel stamp to written alert", &[], figures::latency(world)).await;
-    lines.tell("memory", &[], figures::memory(world)).await;
     lines.tell("without the controller nothing is lost", &[], absence::controller(world)).await;
     lines.tell("without a webhook writes go on", &[], absence::webhook(world)).await;
+    lines.tell("without the agent its node is told, the shop sells", &[], absence::agent(world)).await;
+    match &world.with.in_node {
+        Some(program) => {
+            lines.tell("memory", &[], figures::memory(world)).await;
+            lines.tell("without the Kubernetes API nodes go on", &[], absence::api(world, program)).await;
+        }
+        None => println!("SKIPPED memory, Kubernetes API away: there is no way to the nodes of this cluster"),
+    }
     lines.tell("identities rotate without a failed handshake", &[], identity::rotations(world)).await;
     lines.tell("record log still verified", &[], verified(world)).await;
 }
@@ -171,7 +223,7 @@ async fn deployed(world: &World, patience: Patience) -> Result<String> {
 }
 
 /// How much the shopper bought so far, by its own words.
-async fn bought(world: &World) -> Result<u64> {
+pub(crate) async fn bought(world: &World) -> Result<u64> {
     use k8s_openapi::api::core::v1::Pod;
     let pod = world.pod_of("shopper").await?;
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), "shop");

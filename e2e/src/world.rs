@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, AttachParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) with: With,
     /// Where its API server is.
     pub(crate) server: http::Uri,
+    /// How many nodes it has.
+    pub(crate) nodes: usize,
 }
 
 /// What a run of the binary printed.
@@ -35,7 +37,30 @@ impl World {
         let config =
             Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()).await?;
         let server = config.cluster_url.clone();
-        Ok(Self { client: Client::try_from(config)?, with: with.clone(), server })
+        let client = Client::try_from(config)?;
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+        let nodes = nodes.context("cannot list the cluster's nodes")?.items.len();
+        Ok(Self { client, with: with.clone(), server, nodes })
+    }
+
+    /// Runs a shell script on every node; what each printed. Nothing where there is no way to look at nodes. In the
+    /// script `own DIR` tells whether the process of that folder of /proc is one of the node's pods.
+    pub(crate) async fn on_nodes(&self, script: &str) -> Result<Vec<String>> {
+        let Some(program) = &self.with.in_node else { return Ok(vec![]) };
+        // A node that is a container sees its own processes only; another sees the machine's.
+        let own = r#"own() { [ "$(cat /proc/1/comm)" = pause ] || grep -q "$0" "$1/cgroup" 2>/dev/null; }"#;
+        let cluster = std::env::var("OUTIS_CLUSTER_NAME").unwrap_or_default();
+        let mut said = Vec::new();
+        for node in 1..=self.nodes {
+            let mark = format!("/outis-{cluster}/node{node}/");
+            let mut command = Command::new(program);
+            command.args(["-n", &node.to_string(), "sh", "-c", &format!("{own}\n{script}"), &mark]);
+            let done = command.stdin(Stdio::null()).output().await;
+            let done = done.with_context(|| format!("cannot run {} to look at a node", program.display()))?;
+            ensure!(done.status.success(), "node {node}: {}", String::from_utf8_lossy(&done.stderr));
+            said.push(String::from_utf8_lossy(&done.stdout).into_owned());
+        }
+        Ok(said)
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -148,11 +148,6 @@ fn leftovers(name: &str) -> Vec<String> {
                 .then(|| format!("cgroup {}", hierarchy.path().join(&own).display())),
         );
     }
-    if !any_up() {
-        for dir in ["/var/lib/kubelet", "/run/containerd", "/run/k3s", "/var/lib/rancher", "/var/lib/cni"] {
-            left.extend((!foreign(dir) && Path::new(dir).exists()).then(|| format!("directory {dir}")));
-        }
-    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let state = state(name);
     left.extend(
@@ -175,20 +170,6 @@ fn leftovers(name: &str) -> Vec<String> {
         }
     }
     left
-}
-
-/// Whether another cluster of ours runs, which uses the same directories to mount on.
-fn any_up() -> bool {
-    fs::read_dir("/run/netns")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("outis-"))
-}
-
-/// Whether a directory is the machine's own: a kubelet or containerd that is not ours keeps files there.
-fn foreign(dir: &str) -> bool {
-    ["containerd.sock", "config.yaml", "docker"].iter().any(|file| Path::new(dir).join(file).exists())
 }
 
 fn state(name: &str) -> PathBuf {
@@ -223,21 +204,52 @@ pub(crate) fn load(archive: &Path, name: &str) -> Result<()> {
     script("image.sh", name).args([archive]).run().context("cannot load the image")
 }
 
-/// What a story needs to know of a cluster of ours: where its image goes, and how to look at its node.
-pub(crate) fn for_story(name: &str) -> (Vec<String>, Vec<(&'static str, std::ffi::OsString)>) {
-    let socket = state(name).join("node1/cri/containerd.sock");
-    let arguments = [
-        "--load".to_owned(),
-        format!("containerd:{}", socket.display()),
+/// Arguments and variables of a story.
+pub(crate) type Given = (Vec<String>, Vec<(&'static str, std::ffi::OsString)>);
+
+/// What a story needs to know of a cluster of ours: where its image goes, and how to look at its nodes.
+pub(crate) fn for_story(options: &Options) -> Result<Given> {
+    let state = state(&options.name);
+    let in_node = root().join("e2e/cluster/in-node.sh");
+    let mut arguments = vec![
         "--archive".to_owned(),
         crate::image::outis().display().to_string(),
         "--in-node".to_owned(),
-        root().join("e2e/cluster/in-node.sh").display().to_string(),
+        in_node.display().to_string(),
     ];
+    let mut tools = vec![cache().join("cluster/bin")];
+    if options.k3s_paths {
+        tools.push(k3s(&state, &in_node)?);
+        arguments.extend(["--load".to_owned(), "k3s".to_owned()]);
+    } else {
+        for node in 1..=options.nodes {
+            let socket = state.join(format!("node{node}/cri/containerd.sock"));
+            arguments.extend(["--load".to_owned(), format!("containerd:{}", socket.display())]);
+        }
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let tools = std::iter::once(cache().join("cluster/bin")).chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(tools).unwrap_or(path);
-    (arguments.into(), vec![("PATH", path), ("OUTIS_CLUSTER_NAME", name.into())])
+    tools.extend(std::env::split_paths(&path));
+    let variables = vec![
+        ("PATH", std::env::join_paths(tools).unwrap_or(path)),
+        ("OUTIS_CLUSTER_NAME", options.name.clone().into()),
+        ("OUTIS_CLUSTER_CACHE", cache().join("cluster").into()),
+        ("OUTIS_CLUSTER_STATE", state.into()),
+    ];
+    Ok((arguments, variables))
+}
+
+/// A folder with `k3s ctr`, as it is on a node of k3s: containerd's own tool at k3s's socket.
+fn k3s(state: &Path, in_node: &Path) -> Result<PathBuf> {
+    let dir = state.join("k3s-bin");
+    fs::create_dir_all(&dir)?;
+    let text = format!(
+        "#!/bin/sh\nshift\nexec {} ctr --address /run/k3s/containerd/containerd.sock --namespace k8s.io \"$@\"\n",
+        in_node.display()
+    );
+    let file = dir.join("k3s");
+    fs::write(&file, text)?;
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(dir)
 }
 
 /// Whether binaries are missing from the cache.

@@ -24,6 +24,12 @@ pub(crate) struct Demo {
     /// How `outis install` gets its image onto the nodes of that cluster: kind:NAME, k3s or containerd:SOCKET.
     #[arg(long, value_name = "WHERE", requires = "kubeconfig")]
     load: Option<String>,
+    /// Nodes of the cluster made for it.
+    #[arg(long, default_value_t = 1, conflicts_with = "kubeconfig")]
+    nodes: u32,
+    /// Nodes as kind's are: containers themselves, in PID and cgroup namespaces of their own.
+    #[arg(long, conflicts_with = "kubeconfig")]
+    nested: bool,
     /// Remove this part first: exactly the lines that need it fail.
     #[arg(long, value_name = "PART", value_parser = ["agent", "webhook", "controller"])]
     without: Option<String>,
@@ -34,9 +40,15 @@ const NAME: &str = "demo";
 /// Sets up, builds, tells, cleans up.
 pub(crate) fn run(demo: &Demo) -> Result<()> {
     let mut ledger = Ledger::default();
-    let told = prepare(demo, &mut ledger).and_then(|kubeconfig| {
+    let options = cluster::Options {
+        name: NAME.into(),
+        nodes: demo.nodes,
+        nested: demo.nested,
+        ..cluster::Options::default()
+    };
+    let told = prepare(demo, &options, &mut ledger).and_then(|kubeconfig| {
         ledger.print();
-        tell(demo, &kubeconfig)
+        tell(demo, &options, &kubeconfig)
     });
     if demo.kubeconfig.is_none() && !demo.keep {
         ledger.step("cluster down", || cluster::down(NAME, false))?;
@@ -44,7 +56,7 @@ pub(crate) fn run(demo: &Demo) -> Result<()> {
     told
 }
 
-fn prepare(demo: &Demo, ledger: &mut Ledger) -> Result<PathBuf> {
+fn prepare(demo: &Demo, options: &cluster::Options, ledger: &mut Ledger) -> Result<PathBuf> {
     if demo.kubeconfig.is_none() {
         ledger.step("setup", || setup::run(false))?;
     }
@@ -54,13 +66,12 @@ fn prepare(demo: &Demo, ledger: &mut Ledger) -> Result<PathBuf> {
     if let Some(kubeconfig) = &demo.kubeconfig {
         return Ok(kubeconfig.clone());
     }
-    let options = cluster::Options { name: NAME.into(), nodes: 1, ..cluster::Options::default() };
-    let kubeconfig = ledger.step("cluster up", || cluster::up(&options))?;
+    let kubeconfig = ledger.step("cluster up", || cluster::up(options))?;
     ledger.step("image on the node", || cluster::load(&image::shop(), NAME))?;
     Ok(kubeconfig)
 }
 
-fn tell(demo: &Demo, kubeconfig: &PathBuf) -> Result<()> {
+fn tell(demo: &Demo, options: &cluster::Options, kubeconfig: &PathBuf) -> Result<()> {
     let mut story = Command::new(root().join("target/debug/outis-e2e"));
     story
         .arg("story")
@@ -70,7 +81,7 @@ fn tell(demo: &Demo, kubeconfig: &PathBuf) -> Result<()> {
         .arg(root().join("target/debug/outis"));
     match (&demo.kubeconfig, &demo.load) {
         (None, _) => {
-            let (arguments, variables) = cluster::for_story(NAME);
+            let (arguments, variables) = cluster::for_story(options)?;
             story.args(arguments).envs(variables);
         }
         (Some(_), Some(load)) => {

@@ -1,5 +1,7 @@
 //! All tests, and one number at the end.
 
+pub(crate) mod e2e;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,7 +13,7 @@ use clap::ValueEnum;
 use crate::ledger::Ledger;
 use crate::places::{conformance, root};
 use crate::tool::Tool;
-use crate::{cluster, codegen, ebpf, image, setup, tidy};
+use crate::{cluster, codegen, ebpf, setup, tidy};
 
 /// Kinds of tests, weakest need first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -32,6 +34,8 @@ struct Tally {
     passed: u64,
     failed: u64,
     skipped: BTreeSet<String>,
+    /// What each streamed line begins with.
+    prefix: String,
 }
 
 /// Runs the kinds given, or all; prints `N passed, N failed` last.
@@ -49,7 +53,7 @@ pub(crate) fn run(kinds: &[Kind], kubeconfig: Option<&Path>) -> ExitCode {
             Kind::Unit => unit(&mut tally, &mut ledger),
             Kind::Kernel => ledger.step("kernel", || kernel(&mut tally)),
             Kind::Cluster => ledger.step("cluster", || with_control_plane(&mut tally)),
-            Kind::E2e => ledger.step("e2e", || e2e(&mut tally, kubeconfig)),
+            Kind::E2e => ledger.step("e2e", || e2e::run(&mut tally, kubeconfig)),
         };
         if let Err(error) = done {
             println!("FAILED: {error:#}");
@@ -92,7 +96,7 @@ impl Tally {
         let mut results = 0;
         for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
             let line = line.unwrap_or_default();
-            println!("{line}");
+            println!("{}{line}", self.prefix);
             results += u64::from(self.count(&line));
         }
         let status = child.wait()?;
@@ -101,6 +105,13 @@ impl Tally {
             self.failed += 1;
         }
         Ok(())
+    }
+
+    /// What another counted.
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped.extend(other.skipped);
     }
 
     /// Takes a `test result:` or `SKIPPED` line into account.
@@ -162,31 +173,6 @@ fn with_control_plane(tally: &mut Tally) -> Result<()> {
     });
     cluster::down(&name, false)?;
     tested
-}
-
-fn e2e(tally: &mut Tally, kubeconfig: Option<&Path>) -> Result<()> {
-    ebpf::build()?;
-    image::run()?;
-    if let Some(kubeconfig) = kubeconfig {
-        return stories(tally, kubeconfig, (vec![], vec![]));
-    }
-    let name = unique("e2e");
-    let options = cluster::Options { name: name.clone(), nodes: 1, ..cluster::Options::default() };
-    let tested = cluster::up(&options).and_then(|kubeconfig| {
-        cluster::load(&image::shop(), &name)?;
-        stories(tally, &kubeconfig, cluster::for_story(&name))
-    });
-    cluster::down(&name, false)?;
-    tested
-}
-
-type Given = (Vec<String>, Vec<(&'static str, std::ffi::OsString)>);
-
-fn stories(tally: &mut Tally, kubeconfig: &Path, (arguments, variables): Given) -> Result<()> {
-    let tool = Tool::new(root().join("target/debug/outis-e2e")).args(["all", "--outis"]);
-    let tool = tool.args([root().join("target/debug/outis")]).args(["--kubeconfig"]).args([kubeconfig]);
-    let tool = variables.into_iter().fold(tool.args(&arguments), |tool, (name, value)| tool.env(name, value));
-    tally.stream("e2e", tool)
 }
 
 fn exists(test: &str) -> bool {

@@ -1,5 +1,8 @@
 //! While a part is away: nothing is lost that was promised, and what is there says so.
 
+mod agent;
+mod api;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -7,7 +10,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::BAD;
+pub(super) use agent::agent;
+pub(super) use api::api;
+
+use super::{BAD, figures, installation};
 use crate::world::{World, eventually};
 
 /// Refusals made while the controller is away.
@@ -46,16 +52,46 @@ pub(super) async fn controller(world: &World) -> Result<String> {
     eventually(Duration::from_secs(60), "every decision is in the log", all).await?;
     kept.extend(decisions(world, &begun.to_string()).await?);
     contiguous(&kept)?;
-    let fine = async || world.asked(&["status"], 0).await.is_ok();
-    eventually(Duration::from_secs(40), "everything is in force again", fine).await?;
+    installation::in_force(world, Duration::from_secs(40)).await?;
     Ok(format!(
         "{} decisions kept, numbers without a gap; ready {back:.1} s after it was asked back",
         kept.len()
     ))
 }
 
+/// The controller away for minutes, while requests are refused and shells are started: whoever is left does not grow,
+/// and afterwards every decision is in the log.
+pub(super) async fn minutes(world: &World, minutes: u64) -> Result<String> {
+    let begun = jiff::Timestamp::now();
+    scale(world, "outis-controller", 0).await?;
+    let frontend = world.pod_of("frontend").await?.metadata.name.context("a pod without a name")?;
+    let each = REFUSALS.div_ceil(minutes.max(1) as usize).max(40);
+    let (mut made, mut sizes) = (0, Vec::new());
+    for minute in 0..minutes {
+        let ends = Instant::now() + Duration::from_secs(60);
+        ensure!(world.create_many(BAD, each).await? == 0, "a bad pod was admitted");
+        made += each;
+        world.exec(&frontend, &["/bin/sh", "-c", "true"], true).await?;
+        let size = figures::resident(world).await?;
+        println!("        minute {minute}: {}", figures::shown(&size));
+        sizes.push(size);
+        tokio::time::sleep(ends.saturating_duration_since(Instant::now())).await;
+    }
+    scale(world, "outis-controller", 1).await?;
+    let all = async || decisions(world, &begun.to_string()).await.is_ok_and(|found| found.len() >= made);
+    eventually(Duration::from_secs(120), "every decision is in the log", all).await?;
+    let kept = decisions(world, &begun.to_string()).await?;
+    contiguous(&kept)?;
+    let (early, late) = (sizes.get(sizes.len() / 3), sizes.last());
+    for (mode, late) in late.into_iter().flatten() {
+        let before = early.and_then(|early| early.get(mode)).copied().unwrap_or_default();
+        ensure!(*late <= before * 1.1 + 2.0, "{mode} grew from {before:.0} to {late:.0} MiB");
+    }
+    Ok(format!("{} decisions kept without a gap; {}", kept.len(), figures::shown(late.context("no minute")?)))
+}
+
 /// Admission records since a time, from the exported log.
-async fn decisions(world: &World, since: &str) -> Result<Vec<Value>> {
+pub(crate) async fn decisions(world: &World, since: &str) -> Result<Vec<Value>> {
     let said = world.asked(&["log", "export"], 0).await?;
     let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let record = |line: Value| -> Option<Value> {

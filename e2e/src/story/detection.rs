@@ -25,7 +25,13 @@ const FIELDS: [&str; 10] = [
 
 /// Alerts of the shell rule in the shop, oldest first.
 async fn alerts(world: &World) -> Result<Vec<Value>> {
-    let said = world.asked(&["events", "--kind", "alert", "-n", "shop", "-o", "json"], 0).await?;
+    alerts_since(world, "1970-01-01T00:00:00Z").await
+}
+
+/// The same since a time.
+pub(crate) async fn alerts_since(world: &World, since: &str) -> Result<Vec<Value>> {
+    let ask = ["events", "--kind", "alert", "-n", "shop", "--since", since, "--limit", "1000", "-o", "json"];
+    let said = world.asked(&ask, 0).await?;
     let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Ok(lines.filter(|line| line["fields"]["rule"] == RULE).collect())
 }

@@ -1,10 +1,10 @@
 //! Figures of the running appliance, measured where users are.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::process::Command;
 
 use crate::world::{World, eventually};
 
@@ -38,24 +38,29 @@ async fn delays(world: &World, since: &str) -> Result<Vec<f64>> {
     Ok(lines.filter_map(|line| Some(line["fields"]["delayMicroseconds"].as_f64()? / 1000.0)).collect())
 }
 
-/// Resident memory of each mode on the node.
+/// Resident memory of each mode, on all nodes.
 pub(super) async fn memory(world: &World) -> Result<String> {
-    let Some(program) = &world.with.in_node else { return Ok("no way to look at the node".into()) };
+    let found = resident(world).await?;
+    ensure!(!found.is_empty(), "no process of ours was found");
+    Ok(shown(&found))
+}
+
+/// Modes and their sizes, as people read them.
+pub(super) fn shown(sizes: &BTreeMap<String, f64>) -> String {
+    sizes.iter().map(|(mode, size)| format!("{mode} {size:.0} MiB")).collect::<Vec<_>>().join(", ")
+}
+
+/// The largest process of each mode, in MiB.
+pub(super) async fn resident(world: &World) -> Result<BTreeMap<String, f64>> {
     let look = "for dir in /proc/[0-9]*; do \
         mode=$(tr '\\0' ' ' < $dir/cmdline 2>/dev/null | grep -o '^/usr/bin/outis [a-z]*' | cut -d' ' -f2); \
-        [ -n \"$mode\" ] && grep -q kubepods $dir/cgroup 2>/dev/null && grep -q \"$0\" $dir/cgroup && \
-        echo $mode $(grep VmRSS $dir/status | tr -dc 0-9); done; true";
-    let own = std::env::var("OUTIS_CLUSTER_NAME").map(|name| format!("outis-{name}/")).unwrap_or_default();
-    let done = Command::new(program).args(["sh", "-c", look, &own]).output().await?;
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    let mut modes: Vec<String> = said
-        .lines()
-        .filter_map(|line| {
-            let (mode, kib) = line.split_once(' ')?;
-            Some(format!("{mode} {:.0} MiB", kib.parse::<f64>().ok()? / 1024.0))
-        })
-        .collect();
-    modes.sort();
-    ensure!(!modes.is_empty(), "no process of ours was found");
-    Ok(modes.join(", "))
+        [ -n \"$mode\" ] && own $dir && echo $mode $(grep VmRSS $dir/status | tr -dc 0-9); done; true";
+    let said = world.on_nodes(look).await?.join("");
+    let mut sizes = BTreeMap::new();
+    for line in said.lines() {
+        let Some((mode, kib)) = line.split_once(' ') else { continue };
+        let size: &mut f64 = sizes.entry(mode.to_owned()).or_default();
+        *size = size.max(kib.parse::<f64>()? / 1024.0);
+    }
+    Ok(sizes)
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::GOOD;
 use crate::world::World;
 
 const BACKEND: &str = "spiffe://cluster.local/ns/shop/sa/backend";
@@ -44,8 +45,41 @@ pub(super) async fn foreign(world: &World) -> Result<String> {
     Ok(said.trim().to_owned())
 }
 
+/// A pod as the good one, that mounts our volume as well.
+pub(crate) fn mounting() -> String {
+    let volume = "\n      volumeMounts: [{name: spiffe, mountPath: /spiffe, readOnly: true}]\n      env: [{name: \
+                  SPIFFE_ENDPOINT_SOCKET, value: 'unix:///spiffe/workload.sock'}]\n  volumes: [{name: spiffe, csi: \
+                  {driver: csi.outis.dev, readOnly: true}}]\n";
+    GOOD.trim_end().replace("ledger", "notary") + volume
+}
+
+/// The identity a pod gets that was not there before; none when it gets none in time.
+pub(super) async fn of_a_new_pod(world: &World) -> Result<Option<String>> {
+    if world.get_pod("notary").await.is_err() {
+        world.create(&world.good(&mounting())).await?;
+    }
+    let up = async || world.get_pod("notary").await.is_ok_and(|pod| crate::world::ready(&pod));
+    crate::world::eventually(std::time::Duration::from_secs(60), "the new pod is ready", up).await?;
+    let asking = world.exec("notary", &["/usr/bin/outis-shop", "identity"], false);
+    let Ok(asked) = tokio::time::timeout(std::time::Duration::from_secs(10), asking).await else {
+        return Ok(None);
+    };
+    let (said, well) = asked?;
+    Ok(well.then_some(said))
+}
+
 /// With a lifetime of a minute, a streaming client sees three rotations and shakes hands all the while.
 pub(super) async fn rotations(world: &World) -> Result<String> {
+    let pod = short_lived(world).await?;
+    let rotated = rotated(world, &pod, 3).await;
+    let back = lifetime(world, 14_400).await;
+    let said = rotated?;
+    back?;
+    Ok(said.trim().to_owned())
+}
+
+/// Identities live for a minute from now on; gives a gateway that got one of those.
+pub(super) async fn short_lived(world: &World) -> Result<String> {
     lifetime(world, 60).await?;
     let pod = world.pod_of("gateway").await?.metadata.name.context("a pod without a name")?;
     // What was issued before lives for hours: a fresh pod asks anew.
@@ -57,14 +91,25 @@ pub(super) async fn rotations(world: &World) -> Result<String> {
         found.is_some_and(|name| name != pod)
     };
     crate::world::eventually(std::time::Duration::from_secs(60), "a new gateway is ready", other).await?;
-    let pod = world.pod_of("gateway").await?.metadata.name.context("a pod without a name")?;
-    let watch =
-        ["/usr/bin/outis-shop", "rotations", "--count", "3", "--upstream", "backend:8443", "--peer", BACKEND];
-    let (said, well) = world.exec(&pod, &watch, false).await?;
-    let back = lifetime(world, 14_400).await;
-    ensure!(well, "not three rotations, or a handshake failed: {said}");
-    back?;
-    Ok(said.trim().to_owned())
+    world.pod_of("gateway").await?.metadata.name.context("a pod without a name")
+}
+
+/// Waits in a pod for rotations, shaking hands four times a second; no handshake may fail.
+pub(super) async fn rotated(world: &World, pod: &str, count: u32) -> Result<String> {
+    let count = count.to_string();
+    let watch = [
+        "/usr/bin/outis-shop",
+        "rotations",
+        "--count",
+        &count,
+        "--upstream",
+        "backend:8443",
+        "--peer",
+        BACKEND,
+    ];
+    let (said, well) = world.exec(pod, &watch, false).await?;
+    ensure!(well && said.contains("\"failures\":[]"), "not {count} rotations, or a handshake failed: {said}");
+    Ok(said)
 }
 
 async fn lifetime(world: &World, seconds: i64) -> Result<()> {

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams};
 
-use super::{Found, GOOD, POLICIES, Patience, SHOP};
+use super::{BAD, Found, GOOD, POLICIES, Patience, SHOP};
 use crate::inventory::Inventory;
 use crate::lines::Part;
 use crate::world::{World, eventually};
@@ -16,7 +16,7 @@ const HOME: &str = "outis-system";
 
 fn arguments(world: &World) -> Vec<String> {
     let mut arguments = vec!["install".to_owned(), "--timeout".into(), "120".into()];
-    if let Some(load) = &world.with.load {
+    for load in &world.with.load {
         arguments.extend(["--load".into(), load.clone()]);
     }
     if let Some(archive) = &world.with.archive {
@@ -27,8 +27,14 @@ fn arguments(world: &World) -> Vec<String> {
 
 /// One command; ready when it returns.
 pub(super) async fn install(world: &World) -> Result<String> {
+    install_with(world, &[]).await
+}
+
+/// The same with more arguments.
+pub(super) async fn install_with(world: &World, more: &[&str]) -> Result<String> {
     let begun = Instant::now();
-    let arguments = arguments(world);
+    let mut arguments = arguments(world);
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     world.asked(&arguments, 0).await?;
     let took = begun.elapsed().as_secs_f64();
@@ -66,19 +72,59 @@ pub(super) async fn remove(world: &World, part: Part) -> Result<()> {
 
 /// `outis status` ends with 0 once everything that is configured is in force.
 pub(super) async fn status(world: &World, patience: Patience) -> Result<String> {
-    let fine = async || world.asked(&["status"], 0).await.is_ok();
-    if eventually(patience.seconds(30), "outis status ends with 0", fine).await.is_err() {
-        return world.asked(&["status"], 0).await;
-    }
+    in_force(world, patience.seconds(30)).await?;
     Ok("outis status ends with 0".into())
+}
+
+/// Waits until everything that is configured is in force; says what is not.
+pub(crate) async fn in_force(world: &World, patience: Duration) -> Result<()> {
+    let fine = async || world.asked(&["status"], 0).await.is_ok();
+    if eventually(patience, "outis status ends with 0", fine).await.is_err() {
+        world.asked(&["status"], 0).await?;
+    }
+    Ok(())
+}
+
+/// Our namespace deleted by hand, as an accident would: within a minute nobody is kept from creating anything by a
+/// webhook that is no more.
+pub(super) async fn deleted(world: &World) -> Result<String> {
+    use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+    world.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n").await?;
+    world.apply(&POLICIES.replace("mode: enforce", "mode: enforce\n  failurePolicy: Fail")).await?;
+    let refused = async || world.try_create(BAD).await.is_err();
+    eventually(Duration::from_secs(20), "the bad pod is refused", refused).await?;
+    let begun = Instant::now();
+    world.delete(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {HOME}}}\n")).await?;
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(world.client.clone());
+    let free = async || {
+        let none = webhooks.get_opt("outis").await.is_ok_and(|found| found.is_none());
+        none && world.try_create(BAD).await.is_ok()
+    };
+    eventually(Duration::from_secs(60), "no webhook stands in the way", free).await?;
+    let took = begun.elapsed().as_secs_f64();
+    world.create(&world.good(GOOD)).await.context("the good pod cannot be created")?;
+    let rules =
+        world.on_nodes("nft list ruleset | grep -i outis | grep -v outis_masq || true").await?.join("");
+    ensure!(rules.trim().is_empty(), "rules are left on the node: {rules}");
+    Ok(format!("the registration is gone with the namespace, after {took:.1} s; no rule is left"))
 }
 
 /// Everything out; what was counted before is what is there after.
 pub(super) async fn leave(world: &World, found: &Found) -> Result<String> {
+    out(world).await?;
+    as_before(world, found).await
+}
+
+/// The shop, then the appliance.
+pub(super) async fn out(world: &World) -> Result<()> {
     world.delete(&world.good(GOOD)).await?;
     world.delete(&world.good(SHOP)).await?;
     world.delete(POLICIES).await.ok();
-    world.asked(&["uninstall", "--purge", "--yes"], 0).await?;
+    world.asked(&["uninstall", "--purge", "--yes"], 0).await.map(drop)
+}
+
+/// Nothing that was not there before.
+pub(super) async fn as_before(world: &World, found: &Found) -> Result<String> {
     let before = found.before.as_ref().context("nothing was counted before")?;
     let begun = Instant::now();
     loop {

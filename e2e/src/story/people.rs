@@ -86,14 +86,41 @@ async fn as_developer(world: &World, found: &Found) -> Result<String> {
     Ok("events and why of shop; everything else refused by name".into())
 }
 
-/// A marker in an environment value, an argument and a command line is found in no record, log or Event.
+/// The answer to a Secret whose value a policy quotes in its message.
+async fn quoted_secret(world: &World, marker: &str) -> Result<String> {
+    let policy = "apiVersion: outis.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: shop-secrets}\nspec:\n  mode: enforce\n  \
+                  match: {namespaces: [shop], kinds: [{apiGroups: [''], kinds: [Secret]}]}\n  cel:\n    validations:\n    - \
+                  expression: \"!has(object.data) || !('quoted' in object.data)\"\n      messageExpression: \"'quoted is ' + \
+                  object.data.quoted\"\n";
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: quoted, namespace: shop}}\nstringData: {{quoted: {marker}}}\n"
+    );
+    world.apply(policy).await?;
+    let refused = async || match world.try_create(&secret).await {
+        Err(kube::Error::Api(status)) => Some(status.message),
+        _ => None,
+    };
+    eventually(Duration::from_secs(20), "the Secret is refused", async || refused().await.is_some()).await?;
+    let message = refused().await.context("the Secret was admitted")?;
+    world.delete(policy).await?;
+    ensure!(message.contains("quoted is [redacted]"), "the message does not hide the value: {message}");
+    Ok(message)
+}
+
+/// A marker in a Secret, an environment value, an argument and a command line is found in no answer, record, log,
+/// Event or file.
 pub(super) async fn redacted(world: &World) -> Result<String> {
     const MARKER: &str = "hunter2-marker-77";
     let pod = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: leaky, namespace: shop}}\nspec:\n  containers:\n  - name: c\n    image: \
          registry.example.org/x:1\n    args: ['--password={MARKER}']\n    env: [{{name: DB_PASSWORD, value: {MARKER}}}]\n"
     );
-    ensure!(world.create(&pod).await.is_err(), "the leaky pod was admitted");
+    let mut answers = Vec::new();
+    match world.create(&pod).await {
+        Err(kube::Error::Api(status)) => answers.push(status.message.clone()),
+        other => anyhow::bail!("the leaky pod was not refused: {other:?}"),
+    }
+    answers.push(quoted_secret(world, MARKER).await?);
     let frontend = world.pod_of("frontend").await?.metadata.name.context("a pod without a name")?;
     let alerts = async || {
         world
@@ -107,6 +134,16 @@ pub(super) async fn redacted(world: &World) -> Result<String> {
     let told = async || alerts().await.is_ok_and(|count| count > before);
     eventually(Duration::from_secs(20), "the shell is told", told).await?;
     let mut places = vec![("log", world.asked(&["log", "export"], 0).await?)];
+    places.extend(answers.into_iter().map(|answer| ("answer", answer)));
+    let files = format!(
+        "grep -rlaF {MARKER} /run/outis /var/lib/outis-agent \"$OUTIS_CLUSTER_STATE\"/node*/pv 2>/dev/null || true"
+    );
+    places.extend(world.on_nodes(&files).await?.into_iter().map(|found| ("names of files on a node", found)));
+    let holding = world.on_nodes(&files.replace(MARKER, "leaky")).await?;
+    ensure!(
+        holding.is_empty() || holding.iter().any(|found| !found.trim().is_empty()),
+        "no file was looked into"
+    );
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), "outis-system");
     for pod in pods.list(&ListParams::default()).await?.items {
         let name = pod.metadata.name.unwrap_or_default();
@@ -123,7 +160,8 @@ pub(super) async fn redacted(world: &World) -> Result<String> {
         "the refusal is not in the log"
     );
     for (place, text) in &places {
-        ensure!(!text.contains(MARKER), "the marker is in the {place}");
+        ensure!(!text.contains(MARKER), "the marker is in the {place}: {text}");
+        ensure!(*place != "names of files on a node" || text.trim().is_empty(), "the marker is in {text}");
     }
     Ok(format!("{} places looked at", places.len()))
 }
