@@ -7,8 +7,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::object::object;
+
 mod kernel;
 mod mounts;
+mod rights;
 
 /// How a fact bears on the sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -62,12 +65,14 @@ impl Facts {
 #[must_use]
 pub fn facts(root: &Path) -> Facts {
     let mounts = mounts::read(root);
+    let rights = rights::read(root);
     let facts = vec![
         kernel::release(root),
-        kernel::architecture(),
+        kernel::architecture(std::env::consts::ARCH, object().is_some()),
         kernel::types(root),
+        rights.programs(root),
         mounts::cgroups(&mounts),
-        mounts::tracefs(&mounts),
+        mounts::tracefs(&mounts, rights.mounting()),
         mounts::bpffs(&mounts),
         kernel::pid_namespace(root),
         kernel::lsm(root),

@@ -9,6 +9,7 @@ mod start;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -33,6 +34,8 @@ pub struct SensorConfig {
     pub interest: Interest,
     /// Which cgroup hierarchy tells containers apart.
     pub cgroups: Cgroups,
+    /// Below which directory the kernel's `sys` lies: `/`, unless a recorded machine is asked.
+    pub root: PathBuf,
 }
 
 /// A choice of cgroup hierarchy.
@@ -55,6 +58,7 @@ impl Default for SensorConfig {
             own_pid_filter: true,
             interest: Interest::default(),
             cgroups: Cgroups::Detect,
+            root: "/".into(),
         }
     }
 }

@@ -8,7 +8,6 @@ use aya::sys::is_program_supported;
 
 use super::{Fact, text};
 use crate::btf::Btf;
-use crate::object::object;
 
 /// Every kernel has this number for its first PID namespace (PROC_PID_INIT_INO).
 const INITIAL_PID_NS: &str = "pid:[4026531836]";
@@ -24,7 +23,8 @@ pub(super) fn release(root: &Path) -> Fact {
                 .fix("use a node with a newer kernel")
         }
         Some((6, 18)) => Fact::fine(name, release, "the sensor is tested on this version"),
-        _ => Fact::limited(name, release, "the sensor's programs need 5.15 and are tested on 6.18 only"),
+        _ => Fact::limited(name, release, "the sensor's programs need 5.15 and are tested on 6.18 only")
+            .fix("use a node with Linux 6.18, or try: what this kernel refuses is named"),
     }
 }
 
@@ -34,13 +34,19 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-pub(super) fn architecture() -> Fact {
-    let (name, arch) = ("architecture", std::env::consts::ARCH);
-    match object() {
-        Some(_) => Fact::fine(name, arch, "this binary holds kernel programs for it"),
-        None => {
-            Fact::missing(name, arch, format!("this binary was built without kernel programs for {arch}"))
-                .fix("build them with `cargo xtask ebpf`, then the binary again")
+pub(super) fn architecture(arch: &str, programs: bool) -> Fact {
+    let name = "architecture";
+    match programs {
+        true => Fact::fine(name, arch, "this binary holds kernel programs for it"),
+        false => {
+            let sentence = format!(
+                "this binary was built without kernel programs for {arch}: nothing is detected on this node; identities \
+                 are served all the same"
+            );
+            Fact::missing(name, arch, sentence).fix(
+                "on an x86_64 node take the released image, or run `cargo xtask ebpf` and build the binary again; other \
+                 architectures wait for a version that has programs for them",
+            )
         }
     }
 }

@@ -43,12 +43,20 @@ pub(super) fn cgroups(mounts: &Mounts) -> Fact {
     }
 }
 
-pub(super) fn tracefs(mounts: &Mounts) -> Fact {
-    let name = "tracefs";
-    match mounts.at("tracefs") {
-        Some(at) => Fact::fine(name, at, "syscall tracepoints can be attached"),
-        None => Fact::limited(name, "not mounted", "the sensor mounts it when it starts and may")
-            .fix("mount -t tracefs tracefs /sys/kernel/tracing"),
+/// `mounting`: whether we may mount it ourselves, if that is known.
+pub(super) fn tracefs(mounts: &Mounts, mounting: Option<bool>) -> Fact {
+    let (name, fix) = ("tracefs", "on the node: mount -t tracefs tracefs /sys/kernel/tracing");
+    match (mounts.at("tracefs"), mounting) {
+        (Some(at), _) => Fact::fine(name, at, "syscall tracepoints can be attached"),
+        (None, Some(false)) => Fact::missing(
+            name,
+            "not mounted",
+            "syscall tracepoints cannot be attached, and the sensor may not mount it (CAP_SYS_ADMIN)",
+        )
+        .fix(fix),
+        (None, _) => {
+            Fact::limited(name, "not mounted", "the sensor mounts it when it starts and may").fix(fix)
+        }
     }
 }
 

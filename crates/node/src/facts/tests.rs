@@ -18,6 +18,11 @@ fn check(files: &[(&str, &str)], name: &str, expected: (Standing, &str)) -> Fact
     fact
 }
 
+const STATUS: &str = "proc/self/status";
+/// Without any capability, and with those the agent is given.
+const NOTHING: &str = "Name:\toutis\nCapEff:\t0000000000000000\n";
+const ENOUGH: &str = "Name:\toutis\nCapEff:\t000000c000080004\n";
+
 #[test]
 fn hierarchies_are_told_apart() {
     let v1 = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n";
@@ -41,6 +46,7 @@ fn kernels_are_told_apart() {
 #[test]
 fn what_is_missing_says_what_to_do() {
     check(&[], "tracefs", (Standing::Limited, "not mounted"));
+    check(&[(STATUS, NOTHING)], "tracefs", (Standing::Missing, "not mounted"));
     check(&[], "btf", (Standing::Missing, "absent"));
     let broken = check(&[("sys/kernel/btf/vmlinux", "no")], "btf", (Standing::Missing, "unusable"));
     assert!(broken.sentence.contains("type information is damaged"));
@@ -48,6 +54,31 @@ fn what_is_missing_says_what_to_do() {
     check(&[("sys/kernel/security/lsm", "lockdown,bpf\n")], "lsm", (Standing::Limited, "active"));
     check(&[("proc/sys/kernel/io_uring_disabled", "2\n")], "io_uring", (Standing::Fine, "disabled"));
     check(&[("proc/sys/abi/vsyscall32", "1")], "ia32", (Standing::Limited, "on"));
+}
+
+#[test]
+fn rights_are_told_by_their_names() {
+    check(&[(STATUS, ENOUGH)], "bpf", (Standing::Fine, "allowed"));
+    check(&[(STATUS, "CapEff:\t0000000000200000\n")], "bpf", (Standing::Fine, "allowed"));
+    check(&[], "bpf", (Standing::Limited, "unknown"));
+    let none = check(&[(STATUS, NOTHING)], "bpf", (Standing::Missing, "refused"));
+    assert_eq!(none.sentence, "programs cannot be loaded without CAP_BPF and CAP_PERFMON");
+    assert!(
+        none.fix.is_some_and(|fix| fix.starts_with("run the agent as root with CAP_BPF and CAP_PERFMON"))
+    );
+    let one = check(&[(STATUS, "CapEff:\t0000008000000000\n")], "bpf", (Standing::Missing, "refused"));
+    assert_eq!(one.sentence, "programs cannot be loaded without CAP_PERFMON");
+    let locked = [(STATUS, ENOUGH), ("sys/kernel/security/lockdown", "none integrity [confidentiality]\n")];
+    check(&locked, "bpf", (Standing::Missing, "locked down"));
+}
+
+#[test]
+fn a_node_without_programs_for_its_architecture_is_told_so() {
+    let told = kernel::architecture("aarch64", false);
+    assert_eq!((told.standing, told.value.as_str()), (Standing::Missing, "aarch64"));
+    assert!(told.sentence.contains("identities are served all the same"), "{}", told.sentence);
+    assert!(told.fix.is_some_and(|fix| fix.contains("x86_64")));
+    assert_eq!(kernel::architecture("x86_64", true).standing, Standing::Fine);
 }
 
 #[test]
@@ -62,6 +93,7 @@ fn scripts_get_all_of_it() {
             "kernel",
             "architecture",
             "btf",
+            "bpf",
             "cgroup",
             "tracefs",
             "bpffs",

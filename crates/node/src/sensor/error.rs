@@ -13,12 +13,17 @@ use crate::btf::BtfError;
 pub enum SensorError {
     /// Built without kernel programs.
     #[error(
-        "this binary was built without kernel programs for {}; build them with `cargo xtask ebpf` first",
+        "this binary was built without kernel programs for {}, so nothing is detected on this node; take the released \
+         image, or build the programs with `cargo xtask ebpf` first",
         std::env::consts::ARCH
     )]
     NoObject,
     /// No type information.
-    #[error("cannot read the kernel's type information at {}; it needs CONFIG_DEBUG_INFO_BTF", path.display())]
+    #[error(
+        "cannot read the kernel's type information at {}: the sensor cannot know where the kernel's fields lie; use a \
+         kernel built with CONFIG_DEBUG_INFO_BTF (`outis doctor` shows the fact `btf` of each node)",
+        path.display()
+    )]
     NoBtf {
         /// Where it should be.
         path: PathBuf,
@@ -26,20 +31,22 @@ pub enum SensorError {
         source: io::Error,
     },
     /// Type information that does not serve.
-    #[error("cannot use the kernel's type information")]
+    #[error("cannot use the kernel's type information; report this kernel's version (`uname -r`)")]
     Btf(#[from] BtfError),
     /// No tracefs.
     #[error(
-        "tracefs is not mounted at /sys/kernel/tracing and cannot be mounted; mount it from the node (hostPath) or run `mount -t tracefs tracefs /sys/kernel/tracing`"
+        "tracefs is not mounted at {} and cannot be mounted, so syscall tracepoints cannot be attached; on the node run \
+         `mount -t tracefs tracefs /sys/kernel/tracing`",
+        path.display()
     )]
     NoTracefs {
+        /// Where it should be.
+        path: PathBuf,
         /// Why it could not be mounted.
         source: io::Error,
     },
     /// Not allowed.
-    #[error(
-        "the kernel does not let this process load programs; run as root with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN"
-    )]
+    #[error("the kernel does not let this process load programs; run as root with CAP_BPF and CAP_PERFMON")]
     NoPermission {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -1,6 +1,6 @@
 //! Loading and attaching, step by step; each step's failure has a name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io};
 
 use aya::maps::{ArrayOfMaps, Map, MapData, MapError, RingBuf};
@@ -12,8 +12,9 @@ use super::{Cgroups, Ring, Sensor, SensorConfig, SensorError, seen};
 use crate::btf::Btf;
 use crate::object::object;
 
-const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-const TRACEFS: &str = "/sys/kernel/tracing";
+const VMLINUX: &str = "sys/kernel/btf/vmlinux";
+/// Where tracefs is, and where it was before it had a place of its own.
+const TRACEFS: [&str; 2] = ["sys/kernel/tracing", "sys/kernel/debug/tracing"];
 /// BPF_MAP_TYPE_RINGBUF.
 const RINGBUF: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
 
@@ -39,8 +40,10 @@ struct Globals {
 }
 
 pub(super) fn start(config: &SensorConfig) -> Result<Sensor, SensorError> {
+    // The machine first: what it lacks is worth knowing, whatever this binary was built with.
+    tracefs(&config.root)?;
+    let btf = kernel_types(&config.root.join(VMLINUX))?;
     let object = object().ok_or(SensorError::NoObject)?;
-    let btf = kernel_types(Path::new(VMLINUX))?;
     let rings = config.rings.clamp(1, RINGS as u32);
     let globals = Globals {
         offsets: btf.offsets()?,
@@ -53,7 +56,6 @@ pub(super) fn start(config: &SensorConfig) -> Result<Sensor, SensorError> {
         ring_count: rings,
     };
     drop(btf);
-    tracefs()?;
     raise_memlock();
     let mut programs = load(object, &globals)?;
     let rings = make_rings(&mut programs, rings, config.ring_bytes)?;
@@ -70,7 +72,7 @@ pub(super) fn start(config: &SensorConfig) -> Result<Sensor, SensorError> {
         programs,
     };
     sensor.set_interest(&config.interest)?;
-    attach(&mut sensor.programs)?;
+    attach(&mut sensor.programs, &config.root)?;
     // After attaching: who starts between the two is told twice rather than never.
     list(&mut sensor)?;
     give_back();
@@ -117,13 +119,13 @@ fn own_namespace() -> u32 {
 }
 
 /// Syscall tracepoints are looked up by name in tracefs, which nobody may have mounted yet.
-fn tracefs() -> Result<(), SensorError> {
-    let there = |root: &str| PathBuf::from(root).join("events").exists();
-    if there(TRACEFS) || there("/sys/kernel/debug/tracing") {
+fn tracefs(root: &Path) -> Result<(), SensorError> {
+    if TRACEFS.iter().any(|at| root.join(at).join("events").exists()) {
         return Ok(());
     }
-    rustix::mount::mount("tracefs", TRACEFS, "tracefs", rustix::mount::MountFlags::empty(), None)
-        .map_err(|error| SensorError::NoTracefs { source: error.into() })
+    let path = root.join(TRACEFS[0]);
+    rustix::mount::mount("tracefs", path.as_path(), "tracefs", rustix::mount::MountFlags::empty(), None)
+        .map_err(|error| SensorError::NoTracefs { path, source: error.into() })
 }
 
 /// Before Linux 5.11 maps count as locked memory. Where we may not raise the limit, making the rings
@@ -181,7 +183,7 @@ fn make_rings(programs: &mut Ebpf, count: u32, bytes: u32) -> Result<Vec<Ring>, 
     Ok(rings)
 }
 
-fn attach(programs: &mut Ebpf) -> Result<(), SensorError> {
+fn attach(programs: &mut Ebpf, root: &Path) -> Result<(), SensorError> {
     for (program, hook) in RAW {
         let loaded: &mut RawTracePoint = loaded(programs, program)?;
         loaded.load().map_err(|source| SensorError::Program { program, source })?;
@@ -190,7 +192,7 @@ fn attach(programs: &mut Ebpf) -> Result<(), SensorError> {
     for (program, hooks) in SYSCALLS {
         let loaded: &mut TracePoint = loaded(programs, program)?;
         loaded.load().map_err(|source| SensorError::Program { program, source })?;
-        for hook in hooks.iter().copied().filter(|hook| exists(hook)) {
+        for hook in hooks.iter().copied().filter(|hook| exists(root, hook)) {
             loaded.attach("syscalls", hook).map_err(|source| SensorError::Attach {
                 program,
                 hook,
@@ -201,10 +203,8 @@ fn attach(programs: &mut Ebpf) -> Result<(), SensorError> {
     Ok(())
 }
 
-fn exists(hook: &str) -> bool {
-    [TRACEFS, "/sys/kernel/debug/tracing"]
-        .iter()
-        .any(|root| Path::new(root).join("events/syscalls").join(hook).exists())
+fn exists(root: &Path, hook: &str) -> bool {
+    TRACEFS.iter().any(|at| root.join(at).join("events/syscalls").join(hook).exists())
 }
 
 fn loaded<'a, P>(programs: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, SensorError>
