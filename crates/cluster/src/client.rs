@@ -10,15 +10,25 @@ use kube::{Client, Config};
 pub enum ClientError {
     /// No kubeconfig and no pod to be in.
     #[error("no cluster to talk to: there is no kubeconfig and this is no pod; name one with --kubeconfig")]
-    Nowhere(#[source] Box<kube::config::InferConfigError>),
+    Nowhere(#[source] Box<kube::config::InClusterError>),
     /// The kubeconfig cannot be used.
-    #[error("cannot use the kubeconfig {}", path.display())]
+    #[error("cannot use the kubeconfig {}; name another with --kubeconfig or in KUBECONFIG", path.display())]
     Kubeconfig {
         /// Which file.
         path: PathBuf,
         /// Why.
         #[source]
         source: Box<kube::config::KubeconfigError>,
+    },
+    /// The kubeconfig has no such context.
+    #[error("the kubeconfig {} {lack}; it has {known}: choose one with --context", path.display())]
+    Context {
+        /// Which file.
+        path: PathBuf,
+        /// What it lacks.
+        lack: String,
+        /// The contexts there are.
+        known: String,
     },
     /// The client cannot be made of this configuration.
     #[error("cannot make a client for {server}")]
@@ -59,6 +69,14 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether what was named is wrong, rather than what it leads to.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Nowhere(_) | Self::Kubeconfig { .. } | Self::Context { .. })
+    }
+}
+
 /// A client for the kubeconfig given, for the default one, or for the pod we are in. The server is asked
 /// once for its version.
 ///
@@ -83,22 +101,59 @@ pub async fn client(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
 }
 
 async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ClientError> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let Some(path) = kubeconfig else {
-        return match context {
-            None => Config::infer().await.map_err(|error| ClientError::Nowhere(Box::new(error))),
-            Some(_) => {
-                let read = Config::from_kubeconfig(&options).await;
-                read.map_err(|error| ClientError::Kubeconfig {
-                    path: "(default)".into(),
-                    source: Box::new(error),
-                })
-            }
-        };
+    let files = kubeconfig.map_or_else(usual, |file| vec![file.to_owned()]);
+    let [first, ..] = files.as_slice() else {
+        return Config::incluster().map_err(|error| ClientError::Nowhere(Box::new(error)));
     };
-    let failed = |error| ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(error) };
-    let read = Kubeconfig::read_from(path).map_err(failed)?;
-    Config::from_custom_kubeconfig(read, &options).await.map_err(failed)
+    let read = read(&files)?;
+    known(first, &read, context)?;
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let made = Config::from_custom_kubeconfig(read, &options).await;
+    made.map_err(|error| ClientError::Kubeconfig { path: first.clone(), source: Box::new(error) })
+}
+
+/// Where kubectl looks: at the files of KUBECONFIG, else at the one in the home directory if it is there.
+fn usual() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let named: Vec<PathBuf> =
+        std::env::split_paths(&named).filter(|file| !file.as_os_str().is_empty()).collect();
+    match named.is_empty() {
+        true => std::env::home_dir()
+            .map(|home| home.join(".kube/config"))
+            .into_iter()
+            .filter(|file| file.exists())
+            .collect(),
+        false => named,
+    }
+}
+
+/// The files as one. Of several, those that are not there are passed over, as kubectl does.
+fn read(files: &[PathBuf]) -> Result<Kubeconfig, ClientError> {
+    let mut there: Vec<&PathBuf> = files.iter().filter(|file| file.exists()).collect();
+    if there.is_empty() {
+        there.extend(files);
+    }
+    there.into_iter().try_fold(Kubeconfig::default(), |merged, file| {
+        let next = Kubeconfig::read_from(file).and_then(|next| merged.merge(next));
+        next.map_err(|error| ClientError::Kubeconfig { path: file.clone(), source: Box::new(error) })
+    })
+}
+
+/// Refuses a context the kubeconfig does not have, and says which it has.
+fn known(path: &Path, read: &Kubeconfig, context: Option<&str>) -> Result<(), ClientError> {
+    let names: Vec<&str> = read.contexts.iter().map(|context| context.name.as_str()).collect();
+    let wanted = context.or(read.current_context.as_deref()).unwrap_or_default();
+    if names.contains(&wanted) {
+        return Ok(());
+    }
+    Err(ClientError::Context {
+        path: path.to_owned(),
+        lack: match wanted {
+            "" => "names no current context".into(),
+            name => format!("has no context {name:?}"),
+        },
+        known: if names.is_empty() { "none at all".into() } else { names.join(", ") },
+    })
 }
 
 #[cfg(test)]
@@ -154,11 +209,31 @@ mod tests {
     #[tokio::test]
     async fn a_missing_or_broken_kubeconfig_is_named() {
         let told = refused(Path::new("/nowhere/config"), None).await;
-        assert_eq!(told.to_string(), "cannot use the kubeconfig /nowhere/config");
+        assert!(
+            told.to_string().starts_with("cannot use the kubeconfig /nowhere/config; name another"),
+            "{told}"
+        );
+        assert!(told.is_usage());
         let broken = file("clusters: [");
         assert!(matches!(refused(broken.path(), None).await, ClientError::Kubeconfig { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_context_that_is_not_there_is_named_beside_those_that_are() {
         let sound = kubeconfig("http://127.0.0.1:1");
-        assert!(matches!(refused(sound.path(), Some("other")).await, ClientError::Kubeconfig { .. }));
+        let told = refused(sound.path(), Some("other")).await.to_string();
+        assert!(told.ends_with("has no context \"other\"; it has x: choose one with --context"), "{told}");
+        let empty = file("apiVersion: v1\nkind: Config\n");
+        let told = refused(empty.path(), None).await.to_string();
+        assert!(told.contains("names no current context; it has none at all"), "{told}");
+    }
+
+    #[test]
+    fn of_several_files_those_that_are_there_are_read() {
+        let (sound, missing) = (kubeconfig("http://127.0.0.1:1"), PathBuf::from("/nowhere/config"));
+        let merged = read(&[missing.clone(), sound.path().to_owned()]).expect("one is there");
+        assert_eq!(merged.current_context.as_deref(), Some("x"));
+        assert!(read(&[missing.clone(), missing]).is_err(), "none is there");
     }
 
     #[tokio::test]

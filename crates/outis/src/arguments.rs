@@ -30,8 +30,8 @@ pub(crate) struct Arguments {
 /// Which cluster.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Cluster {
-    /// Kubeconfig file; default as kubectl, or the pod we are in.
-    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG", hide_env_values = true)]
+    /// Kubeconfig file; default as kubectl (the files of KUBECONFIG, ~/.kube/config), or the pod we are in.
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; default the current one.
     #[arg(long, global = true, value_name = "NAME")]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use outis_cluster::ClientError;
+
 /// Everything is as it should be.
 pub(crate) const FINE: u8 = 0;
 /// Something was found or refused.
@@ -16,10 +18,27 @@ pub(crate) const USAGE: u8 = 64;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Prints an error with its causes, and says how the process ends.
+/// Prints an error with its causes and what to do, and says how the process ends.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {}", chain(error));
-    ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
+    if forbidden(error) {
+        eprintln!("ask a cluster administrator for that right, or take another user's --context");
+    }
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    let named = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_usage);
+    if named || error.is::<Usage>() { USAGE } else { FAILED }
+}
+
+/// Whether the API server knows us and says no.
+fn forbidden(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let plain = cause.downcast_ref::<kube::Error>();
+        let cause = plain.or_else(|| cause.downcast_ref::<Box<kube::Error>>().map(Box::as_ref));
+        matches!(cause, Some(kube::Error::Api(status)) if status.code == 403)
+    })
 }
 
 /// An error and its causes in one line; a cause that repeats the line before it is left out.
