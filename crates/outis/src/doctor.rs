@@ -8,6 +8,8 @@ use crate::status::Status;
 
 /// How far two clocks may be apart, in seconds: a proof is taken for two minutes.
 const SKEW: i64 = 60;
+/// What helps whoever may not look or mend.
+const ASK: &str = "ask a cluster administrator to install or repair Outis";
 
 /// What was looked at.
 #[derive(Debug, Clone)]
@@ -16,14 +18,14 @@ pub(crate) struct Examined {
     pub(crate) server: String,
     /// What we may not do and would have to, as `verb resource`.
     pub(crate) forbidden: Vec<String>,
-    /// Our parts.
-    pub(crate) parts: Vec<PartState>,
+    /// Our parts; the text says why they cannot be read.
+    pub(crate) parts: Result<Vec<PartState>, String>,
     /// What the controller says; the text says why it says nothing.
     pub(crate) status: Result<Box<Status>, String>,
     /// The controller's clock less ours, in seconds, as its Lease tells.
     pub(crate) skew: Option<i64>,
-    /// Phase of the store's claim.
-    pub(crate) claim: Option<String>,
+    /// Phase of the store's claim, if there is one; the text says why that cannot be read.
+    pub(crate) claim: Result<Option<String>, String>,
     /// Names of DaemonSets of the whole cluster, for the network plugin.
     pub(crate) daemon_sets: Vec<String>,
     /// Version of this binary.
@@ -74,7 +76,12 @@ fn server(examined: &Examined) -> Check {
         Some(_) => {
             check("cluster", Standing::Limited, text, Some("Outis is tested on 1.36; take 1.30 or newer"))
         }
-        None => check("cluster", Standing::Unknown, "the cluster does not say its version", None),
+        None => check(
+            "cluster",
+            Standing::Unknown,
+            "the cluster does not say its version",
+            Some("let this user read /version (ClusterRole system:public-info-viewer)"),
+        ),
     }
 }
 
@@ -85,20 +92,23 @@ fn permissions(examined: &Examined) -> Check {
             "permissions",
             Standing::Limited,
             format!("you may not {}", examined.forbidden.join(", ")),
-            Some("ask a cluster administrator to install or repair Outis"),
+            Some(ASK),
         ),
     }
 }
 
 fn parts(examined: &Examined) -> Vec<Check> {
-    if examined.parts.is_empty() {
-        return vec![check(
-            "parts",
-            Standing::Missing,
-            "Outis is not installed",
-            Some("run `outis install`"),
-        )];
-    }
+    let parts = match &examined.parts {
+        Err(why) => {
+            let text = format!("whether Outis is installed cannot be read: {why}");
+            return vec![check("parts", Standing::Unknown, text, Some(ASK))];
+        }
+        Ok(parts) if parts.is_empty() => {
+            let (text, fix) = ("Outis is not installed", "run `outis install`");
+            return vec![check("parts", Standing::Missing, text, Some(fix))];
+        }
+        Ok(parts) => parts,
+    };
     let one = |part: &PartState| {
         let text = format!("{} of {} ready", part.ready, part.wanted);
         let name = format!("part/{}", part.part);
@@ -110,7 +120,7 @@ fn parts(examined: &Examined) -> Vec<Check> {
             }
         }
     };
-    let mut checks: Vec<Check> = examined.parts.iter().map(one).collect();
+    let mut checks: Vec<Check> = parts.iter().map(one).collect();
     match &examined.status {
         Ok(_) => checks.push(check("controller", Standing::Fine, "answers", None)),
         Err(why) => {
@@ -121,15 +131,19 @@ fn parts(examined: &Examined) -> Vec<Check> {
 }
 
 fn volume(examined: &Examined) -> Check {
-    match examined.claim.as_deref() {
-        Some("Bound") => check("volume", Standing::Fine, "the store's claim is bound", None),
-        Some(phase) => check(
+    match examined.claim.as_ref().map(Option::as_deref) {
+        Err(why) => {
+            let text = format!("the store's claim cannot be read: {why}");
+            check("volume", Standing::Unknown, text, Some(ASK))
+        }
+        Ok(Some("Bound")) => check("volume", Standing::Fine, "the store's claim is bound", None),
+        Ok(Some(phase)) => check(
             "volume",
             Standing::Missing,
             format!("the store's claim is {phase}"),
             Some("give it a volume: `outis install --storage-class NAME` or `--volume NAME`"),
         ),
-        None => {
+        Ok(None) => {
             check("volume", Standing::Missing, "there is no claim for the store", Some("run `outis install`"))
         }
     }
@@ -152,7 +166,10 @@ fn chain(examined: &Examined) -> Check {
 
 fn clock(examined: &Examined) -> Check {
     match examined.skew {
-        None => check("clock", Standing::Unknown, "no Lease tells the controller's clock", None),
+        None => {
+            let text = "no Lease tells the controller's clock";
+            check("clock", Standing::Unknown, text, Some("see part/controller"))
+        }
         Some(skew) if skew.abs() <= SKEW => {
             check("clock", Standing::Fine, format!("within {} s", skew.abs().max(1)), None)
         }
@@ -167,7 +184,8 @@ fn clock(examined: &Examined) -> Check {
 
 fn versions(examined: &Examined) -> Check {
     let Ok(status) = &examined.status else {
-        return check("versions", Standing::Unknown, "the controller does not answer", None);
+        let text = "the controller does not answer";
+        return check("versions", Standing::Unknown, text, Some("see part/controller"));
     };
     let all = std::iter::once(("controller".to_owned(), &status.version)).chain(
         status

@@ -36,15 +36,16 @@ async fn look(client: &Client, cluster: &Cluster) -> Examined {
     let home = cluster.system_namespace.as_str();
     let asked: Result<Status> = async { Asker::new(cluster).await?.json("/v1/status").await }.await;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), home);
-    let claim = claims.get_opt("outis-store").await.ok().flatten();
+    let claim = claims.get_opt("outis-store").await;
+    let phase = |claim: PersistentVolumeClaim| claim.status?.phase;
     let sets = Api::<DaemonSet>::all(client.clone()).list(&ListParams::default()).await;
     Examined {
         server: client.apiserver_version().await.map(|version| version.git_version).unwrap_or_default(),
         forbidden: forbidden(client).await,
-        parts: outis_cluster::install::state(client, home).await.unwrap_or_default(),
+        parts: outis_cluster::install::state(client, home).await.map_err(|error| error.to_string()),
         status: asked.map(Box::new).map_err(|error| chain(&error)),
         skew: skew(client, home).await,
-        claim: claim.and_then(|claim| claim.status).and_then(|status| status.phase),
+        claim: claim.map(|claim| claim.and_then(phase)).map_err(|error| error.to_string()),
         daemon_sets: sets
             .map(|list| list.items.iter().map(ResourceExt::name_any).collect())
             .unwrap_or_default(),

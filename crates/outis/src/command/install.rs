@@ -28,7 +28,6 @@ pub(super) async fn run(install: &Install, cluster: &Cluster) -> Result<u8> {
     let begun = Instant::now();
     let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     let mut plan = plan(install, cluster);
-    of_cluster(&client, install, &mut plan).await?;
     let other = if install.replace { Other::Replace } else { Other::Refuse };
     let mut obstacles =
         preflight::obstacles(&client, &plan, other).await.context("cannot look at the cluster")?;
@@ -44,6 +43,7 @@ pub(super) async fn run(install: &Install, cluster: &Cluster) -> Result<u8> {
         let told: Vec<String> = obstacles.into_iter().map(|obstacle| format!("  {}", obstacle.0)).collect();
         bail!("nothing was changed, because:\n{}", told.join("\n"));
     }
+    of_cluster(&client, install, &mut plan).await.context("cannot look at nodes and volume")?;
     let step = |what: &str| println!("{:>6.1} s  {what}", begun.elapsed().as_secs_f64());
     let done = outis_cluster::install::install(&client, &plan, &step).await?;
     println!(

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::ask::Asker;
 use super::output;
 use crate::arguments::{Cluster, Output};
-use crate::exit::{FINDINGS, FINE};
+use crate::exit::{FAILED, FINDINGS, FINE};
 use crate::status::Status;
 
-/// Prints the state; 1 when a configured protection is not in force.
+/// Prints the state; 1 when a configured protection is not in force, 2 when nothing at all could be seen.
 pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
     let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     let home = cluster.system_namespace.as_str();
@@ -19,6 +19,7 @@ pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
     let asked: Result<Status> = async { Asker::new(cluster).await?.json("/v1/status").await }.await;
     // Parts that cannot be seen are not parts that are fine.
     let unseen = read.as_ref().err().map(|error| format!("the parts cannot be read: {error}"));
+    let blind = unseen.is_some() && asked.is_err();
     let parts = read.unwrap_or_default();
     let mut faults: Vec<String> = parts.iter().filter(|part| !part.whole()).map(missing).collect();
     faults.extend(unseen);
@@ -31,7 +32,11 @@ pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
     } else {
         text(&parts, asked.as_ref().ok(), &faults);
     }
-    Ok(if faults.is_empty() { FINE } else { FINDINGS })
+    Ok(match (faults.is_empty(), blind) {
+        (true, _) => FINE,
+        (false, true) => FAILED,
+        (false, false) => FINDINGS,
+    })
 }
 
 fn missing(part: &PartState) -> String {

@@ -27,10 +27,10 @@ fn sound() -> Examined {
     Examined {
         server: "v1.36.3".into(),
         forbidden: vec![],
-        parts: vec![part("agent", 1, None), part("controller", 1, None), part("webhook", 1, None)],
+        parts: Ok(vec![part("agent", 1, None), part("controller", 1, None), part("webhook", 1, None)]),
         status: Ok(Box::new(status)),
         skew: Some(1),
-        claim: Some("Bound".into()),
+        claim: Ok(Some("Bound".into())),
         daemon_sets: vec!["cilium".into()],
         version: "1".into(),
         chain: Some(Ok(())),
@@ -60,12 +60,16 @@ fn each_check_can_fail_and_prints_its_fix() {
     assert!(told.starts_with("cluster Limited: Kubernetes v1.27.1; ") && told.contains("1.30"), "{told}");
     let told = after(|examined| examined.forbidden = vec!["patch clusterroles".into()]);
     assert!(told.starts_with("permissions Limited: you may not patch clusterroles; ask a cluster"), "{told}");
-    let told = after(|examined| examined.parts[0] = part("agent", 0, Some("image missing")));
+    let told = after(|examined| examined.parts = Ok(vec![part("agent", 0, Some("image missing"))]));
     assert_eq!(told, "part/agent Missing: 0 of 1 ready; image missing");
-    let told = after(|examined| examined.parts.clear());
+    let told = after(|examined| examined.parts = Ok(vec![part("agent", 0, None)]));
+    assert_eq!(told, "part/agent Missing: 0 of 1 ready; look at `kubectl -n outis-system get pods`");
+    let told = after(|examined| examined.parts = Ok(vec![]));
     assert_eq!(told, "parts Missing: Outis is not installed; run `outis install`");
-    let told = after(|examined| examined.claim = Some("Pending".into()));
+    let told = after(|examined| examined.claim = Ok(Some("Pending".into())));
     assert!(told.starts_with("volume Missing: the store's claim is Pending; give it a volume"), "{told}");
+    let told = after(|examined| examined.claim = Ok(None));
+    assert_eq!(told, "volume Missing: there is no claim for the store; run `outis install`");
     let told = after(|examined| examined.chain = Some(Err("unknown issuer".into())));
     assert!(
         told.starts_with(
@@ -89,6 +93,90 @@ fn each_check_can_fail_and_prints_its_fix() {
     assert!(told.starts_with("network Unknown: no network plugin known"), "{told}");
     let told = after(|examined| examined.status = Err("no answer".into()));
     assert_eq!(told, "controller Missing: no answer; see part/controller");
+}
+
+#[test]
+fn what_cannot_be_seen_is_unknown_and_never_absent() {
+    let told = after(|examined| examined.server = String::new());
+    assert_eq!(
+        told,
+        "cluster Unknown: the cluster does not say its version; let this user read /version (ClusterRole system:public-info-viewer)"
+    );
+    let told = after(|examined| examined.parts = Err("pods is forbidden".into()));
+    assert!(
+        told.starts_with(
+            "parts Unknown: whether Outis is installed cannot be read: pods is forbidden; ask a"
+        ),
+        "{told}"
+    );
+    let told = after(|examined| examined.claim = Err("refused".into()));
+    assert!(
+        told.starts_with("volume Unknown: the store's claim cannot be read: refused; ask a cluster"),
+        "{told}"
+    );
+    let told = after(|examined| examined.skew = None);
+    assert_eq!(told, "clock Unknown: no Lease tells the controller's clock; see part/controller");
+}
+
+/// What `outis doctor` prints of one fact of a node whose file system holds these files.
+fn of_node(fact: &str, files: &[(&str, &str)]) -> String {
+    let root = tempfile::tempdir().expect("dir");
+    for (name, text) in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("deep")).expect("dir");
+        match name.ends_with("ns/pid") {
+            true => std::os::unix::fs::symlink(text, &path).expect("link"),
+            false => std::fs::write(&path, text).expect("file"),
+        }
+    }
+    let mut facts = crate::mode::agent::told(outis_node::facts(root.path()));
+    facts.retain(|found| found.name == fact);
+    after(|examined| examined.status.as_mut().expect("answers").components[0].facts = facts)
+}
+
+#[test]
+fn each_fact_of_a_node_can_fail_and_prints_its_fix() {
+    const RELEASE: &str = "proc/sys/kernel/osrelease";
+    const STATUS: &str = "proc/self/status";
+    const NO_RIGHTS: &str = "CapEff:\t0000000000000000\n";
+    for (fact, files, expected) in [
+        (
+            "kernel",
+            &[(RELEASE, "5.10.0-32-amd64")][..],
+            ["Missing: 5.10.0-32-amd64: ", "; use a node with a newer kernel"],
+        ),
+        (
+            "kernel",
+            &[(RELEASE, "6.1.0-18-amd64")],
+            ["Limited: 6.1.0-18-amd64: ", "; use a node with Linux 6.18"],
+        ),
+        ("kernel", &[], ["Missing: unknown: /proc cannot be read", "; mount /proc"]),
+        ("btf", &[], ["Missing: absent: ", "; use a kernel built with CONFIG_DEBUG_INFO_BTF"]),
+        (
+            "bpf",
+            &[(STATUS, NO_RIGHTS)],
+            ["Missing: refused: ", "; run the agent as root with CAP_BPF and CAP_PERFMON"],
+        ),
+        ("cgroup", &[], ["Limited: none: ", "; mount the node's /sys/fs/cgroup into the agent"]),
+        ("tracefs", &[(STATUS, NO_RIGHTS)], ["Missing: not mounted: ", "; on the node: mount -t tracefs"]),
+        ("bpffs", &[], ["Limited: not mounted: ", "; mount -t bpf bpf /sys/fs/bpf"]),
+        (
+            "pid-namespace",
+            &[("proc/self/ns/pid", "pid:[4026532001]")],
+            ["Limited: nested: ", "; on an ordinary node run"],
+        ),
+        (
+            "lsm",
+            &[("sys/kernel/security/lsm", "lockdown,yama")],
+            ["Limited: inactive: ", "; boot with `lsm=...,bpf`"],
+        ),
+        ("io_uring", &[], ["Limited: enabled: ", "; sysctl kernel.io_uring_disabled=2"]),
+        ("ia32", &[("proc/sys/abi/vsyscall32", "1")], ["Limited: on: ", "; boot with `ia32_emulation=off`"]),
+    ] {
+        let told = of_node(fact, files);
+        assert!(told.starts_with(&format!("node/n1/{fact} ")), "{told}");
+        expected.iter().for_each(|part| assert!(told.contains(part), "no word of {part:?}: {told}"));
+    }
 }
 
 #[test]

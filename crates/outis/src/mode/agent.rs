@@ -42,19 +42,7 @@ impl Pulse {
 
     /// What this node allows.
     fn learn(&self, facts: outis_node::Facts) {
-        let standing = |standing| match standing {
-            outis_node::Standing::Fine => Standing::Fine,
-            outis_node::Standing::Limited => Standing::Limited,
-            outis_node::Standing::Missing => Standing::Missing,
-        };
-        let fact = |fact: outis_node::Fact| Fact {
-            name: fact.name.into(),
-            standing: standing(fact.standing),
-            text: format!("{}: {}", fact.value, fact.sentence),
-            fix: fact.fix,
-        };
-        let facts = facts.facts.into_iter().map(fact).collect();
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = told(facts);
     }
 
     pub(crate) fn set(&self, name: &str, value: u64) {
@@ -83,6 +71,22 @@ impl Pulse {
             counters: self.counters(),
         }
     }
+}
+
+/// What the node allows, as the controller hears of it.
+pub(crate) fn told(facts: outis_node::Facts) -> Vec<Fact> {
+    let standing = |standing| match standing {
+        outis_node::Standing::Fine => Standing::Fine,
+        outis_node::Standing::Limited => Standing::Limited,
+        outis_node::Standing::Missing => Standing::Missing,
+    };
+    let fact = |fact: outis_node::Fact| Fact {
+        name: fact.name.into(),
+        standing: standing(fact.standing),
+        text: format!("{}: {}", fact.value, fact.sentence),
+        fix: fact.fix,
+    };
+    facts.facts.into_iter().map(fact).collect()
 }
 
 /// Runs until told to end.
