@@ -95,7 +95,8 @@ pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
     let health_door = bind(&config.health.to_string()).await?;
     // The spool is locked: a second agent for this node ends here, by name.
     let spool = config.state.clone();
-    let disk = tokio::task::spawn_blocking(move || link::spool::open(&spool)).await??;
+    let disk = tokio::task::spawn_blocking(move || link::spool::open(&spool)).await?;
+    let disk = disk.map_err(|error| alone(error, &config))?;
     let (listener, _bound) = workload::bind(&config.sockets.join(SOCKET))?;
     let readiness = Readiness::awaiting(&["pods", "controller"]);
     let pulse = Arc::new(Pulse::default());
@@ -129,6 +130,18 @@ pub(crate) async fn run(config: AgentConfig, cluster: &Cluster) -> Result<()> {
         () = health_door.serve(router, told.cancelled()) => {}
     }
     Ok(())
+}
+
+/// A spool in use is another agent's.
+fn alone(error: anyhow::Error, config: &AgentConfig) -> anyhow::Error {
+    let locked = matches!(error.downcast_ref(), Some(outis_store::StoreError::Locked(_)));
+    match locked {
+        false => error,
+        true => error.context(format!(
+            "another agent runs on node {}, and a node has one: end it, or end this one",
+            config.node
+        )),
+    }
 }
 
 fn named(counters: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
