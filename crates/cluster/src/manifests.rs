@@ -24,6 +24,8 @@ pub const PART_OF: &str = "app.kubernetes.io/part-of";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The label with the installed version.
 pub const VERSION: &str = "app.kubernetes.io/version";
+/// Beginning of the name of an image no registry answers for.
+pub(crate) const LOCAL: &str = "localhost/";
 /// The annotation that says to which namespace a cluster-scoped object of ours belongs.
 pub const HOME: &str = "outis.dev/namespace";
 
@@ -66,6 +68,25 @@ pub enum Storage {
         /// Its class, which a claim must name too.
         class: String,
     },
+}
+
+/// This binary's architecture, as nodes call theirs.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+impl Plan {
+    /// The one architecture the image runs on; `None` where it may run on several. An image that no registry has was
+    /// built with this binary: on other nodes its pods would crash for ever.
+    #[must_use]
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.image.starts_with(LOCAL).then(architecture)
+    }
 }
 
 /// An object and the step of the install it belongs to.
@@ -164,4 +185,4 @@ pub fn owner_reference(plan: &Plan) -> Option<Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,6 @@
 //! What must hold before an install changes anything.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -8,7 +9,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use crate::manifests::{PART_OF, Plan, Storage, VERSION};
+use crate::manifests::{LOCAL, PART_OF, Plan, Storage, VERSION, architecture};
 use crate::review::{Access, may_i};
 
 /// The annotation of the class a claim gets that names none.
@@ -38,7 +39,8 @@ pub async fn obstacles(client: &Client, plan: &Plan, other: Other) -> Result<Vec
         return Ok(found);
     }
     found.extend(installed(client, plan, other).await?);
-    found.extend(nodes(client).await?);
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+    found.extend(runnable(&nodes.items, plan));
     found.extend(storage(client, plan).await?);
     Ok(found)
 }
@@ -81,7 +83,7 @@ async fn installed(client: &Client, plan: &Plan, other: Other) -> Result<Vec<Obs
     let home = one.namespace().unwrap_or_default();
     if home != plan.namespace.as_str() {
         return Ok(vec![Obstacle(format!(
-            "Outis is installed in namespace {home}; use --namespace {home}, or uninstall it there first"
+            "Outis is installed in namespace {home}; use --system-namespace {home}, or uninstall it there first"
         ))]);
     }
     let version = one.labels().get(VERSION).cloned().unwrap_or_default();
@@ -94,13 +96,25 @@ async fn installed(client: &Client, plan: &Plan, other: Other) -> Result<Vec<Obs
     })
 }
 
-async fn nodes(client: &Client) -> Result<Vec<Obstacle>, kube::Error> {
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-    let mut found = Vec::new();
-    if nodes.items.is_empty() {
-        found.push(Obstacle("the cluster has no node; add one first".into()));
+fn runnable(nodes: &[Node], plan: &Plan) -> Option<Obstacle> {
+    if nodes.is_empty() {
+        return Some(Obstacle("the cluster has no node; add one first".into()));
     }
-    Ok(found)
+    let wanted = plan.architecture()?;
+    let others: Option<BTreeSet<&str>> = nodes.iter().map(|node| foreign(node, wanted)).collect();
+    let others: Vec<&str> = others?.into_iter().collect();
+    Some(Obstacle(format!(
+        "image {} is for {wanted} nodes and the cluster has only {}; take a binary and image built for those, or name an \
+         image by --image",
+        plan.image,
+        others.join(", ")
+    )))
+}
+
+/// A node's architecture, when it is not this one.
+fn foreign<'a>(node: &'a Node, wanted: &str) -> Option<&'a str> {
+    let found = node.status.as_ref()?.node_info.as_ref()?.architecture.as_str();
+    (found != wanted && !found.is_empty()).then_some(found)
 }
 
 async fn storage(client: &Client, plan: &Plan) -> Result<Vec<Obstacle>, kube::Error> {
@@ -154,7 +168,7 @@ pub async fn image(
     patience: Duration,
 ) -> Result<Option<Obstacle>, kube::Error> {
     let image = &plan.image;
-    if !image.starts_with("localhost/") {
+    if !image.starts_with(LOCAL) {
         return Ok(None);
     }
     let begun = tokio::time::Instant::now();
@@ -191,7 +205,9 @@ fn without(nodes: &[Node], pods: &[Pod], image: &str) -> Vec<String> {
             images.into_iter().flat_map(|found| found.names.iter().flatten()).any(|name| name == image);
         reported || runs(node)
     };
-    nodes.iter().filter(|node| !has(node)).map(ResourceExt::name_any).collect()
+    // Nodes of another architecture get no pod of ours.
+    let ours = |node: &&Node| foreign(node, architecture()).is_none();
+    nodes.iter().filter(ours).filter(|node| !has(node)).map(ResourceExt::name_any).collect()
 }
 
 #[cfg(test)]
@@ -240,5 +256,37 @@ mod tests {
         };
         assert_eq!(without(&nodes, &[pod(false)], "localhost/outis/outis:1"), ["n2"]);
         assert!(without(&nodes, &[pod(true)], "localhost/outis/outis:1").is_empty());
+    }
+
+    #[test]
+    fn nodes_of_another_architecture_are_passed_over_and_told_when_there_are_no_others() {
+        let node = |architecture: &str| -> Node {
+            let info: serde_json::Map<_, _> = [
+                "bootID",
+                "containerRuntimeVersion",
+                "kernelVersion",
+                "kubeProxyVersion",
+                "kubeletVersion",
+                "machineID",
+                "operatingSystem",
+                "osImage",
+                "systemUUID",
+            ]
+            .into_iter()
+            .map(|key| (key.to_owned(), json!("")))
+            .chain([("architecture".to_owned(), json!(architecture))])
+            .collect();
+            serde_json::from_value(json!({"metadata": {"name": architecture}, "status": {"nodeInfo": info}}))
+                .expect("a node")
+        };
+        let plan = crate::manifests::tests::plan();
+        let (ours, other) = (node(architecture()), node("riscv64"));
+        assert_eq!(without(std::slice::from_ref(&other), &plan.image), [""; 0]);
+        assert_eq!(runnable(&[ours, other.clone()], &plan), None);
+        let told = runnable(&[other], &plan).expect("no node of ours").0;
+        assert!(
+            told.contains("nodes and the cluster has only riscv64; take a binary and image built"),
+            "{told}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::parts::{container, joined, pod, probes, token_volume, workload};
+use super::parts::{container, joined, pod, probes, runnable, token_volume, workload};
 use super::{COMPONENT, PART_OF, Plan, inside, labels, outside};
 
 const PART: &str = "agent";
@@ -97,7 +97,7 @@ pub fn cleanup(plan: &Plan) -> DynamicObject {
         "volumeMounts": [{"name": "run", "mountPath": "/node/run"}, {"name": "lib", "mountPath": "/node/lib"}],
         "readinessProbe": probes(8081)["readinessProbe"],
     });
-    let spec = json!({
+    let mut spec = json!({
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "priorityClassName": plan.priority_class,
@@ -109,6 +109,7 @@ pub fn cleanup(plan: &Plan) -> DynamicObject {
             {"name": "lib", "hostPath": {"path": "/var/lib", "type": "Directory"}},
         ],
     });
+    runnable(plan, &mut spec);
     let selector = json!({PART_OF: "outis", COMPONENT: name});
     let value = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": inside(plan, "outis-cleanup", Some(name)),

@@ -34,7 +34,17 @@ pub(super) fn pod(plan: &Plan, part: &str, own: Value) -> Value {
         unreachable!("both are objects")
     };
     into.extend(more);
+    runnable(plan, &mut pod);
     pod
+}
+
+/// Keeps pods off nodes the image was not built for.
+pub(super) fn runnable(plan: &Plan, pod: &mut Value) {
+    if let Some(architecture) = plan.architecture() {
+        let fits = json!({"key": "kubernetes.io/arch", "operator": "In", "values": [architecture]});
+        pod["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": [fits]}]}}});
+    }
 }
 
 /// Where controller and webhook may run.

@@ -25,6 +25,21 @@ fn named(kind: &str, name: &str) -> Value {
 }
 
 #[test]
+fn no_pod_is_put_on_a_node_its_image_was_not_built_for() {
+    const WHERE: &str = "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/\
+                         nodeSelectorTerms/0/matchExpressions/0/values";
+    let local = plan();
+    let pods = parts(&local).into_iter().chain([cleanup(&local)]);
+    for object in pods {
+        let object = serde_json::to_value(object).expect("JSON");
+        assert_eq!(object.pointer(WHERE), Some(&json!([architecture()])), "{}", object["metadata"]["name"]);
+    }
+    let pulled = Plan { image: "registry.example/outis:0.1.0".into(), ..local };
+    let agent = serde_json::to_value(&parts(&pulled)[1]).expect("JSON");
+    assert_eq!(agent.pointer(WHERE), None, "a registry may have the image for several");
+}
+
+#[test]
 fn no_right_is_a_wildcard() {
     for object in all(&plan()) {
         let Some(rules) = object.data.get("rules").and_then(Value::as_array) else { continue };

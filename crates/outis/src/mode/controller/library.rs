@@ -64,6 +64,19 @@ impl Library for Shelves {
     }
 }
 
+/// Why a node has no agent.
+fn absent(architecture: &str, since: Option<Timestamp>) -> String {
+    let mut note = match since {
+        Some(since) => format!("no agent is linked since {since}"),
+        None => "no agent is linked yet".to_owned(),
+    };
+    let ours = outis_cluster::manifests::architecture();
+    if !architecture.is_empty() && architecture != ours {
+        note += &format!("; it is an {architecture} node, and this version's agent is built for {ours}");
+    }
+    note
+}
+
 /// Everything as it is now.
 pub(crate) fn status(house: &House) -> Status {
     let world = house.world();
@@ -88,10 +101,7 @@ pub(crate) fn status(house: &House) -> Status {
             .find(|(one, state)| one.role == Role::Agent && one.node == node.name && state.up);
         let note = match agent {
             Some((one, state)) => format!("{} since {}", one.pod, state.since),
-            None => match world.uncovered.get(&node.name) {
-                Some((since, _)) => format!("no agent is linked since {since}"),
-                None => "no agent is linked yet".into(),
-            },
+            None => absent(&node.architecture, world.uncovered.get(&node.name).map(|(since, _)| *since)),
         };
         NodeState { name: node.name.to_string(), covered: agent.is_some(), note }
     });
@@ -165,5 +175,21 @@ impl Authenticate for Stamps {
                 _ => Err(Refusal::Denied("the signature is not of the request's key".into())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outis_cluster::manifests::architecture;
+
+    use super::absent;
+
+    #[test]
+    fn a_node_the_agent_is_not_built_for_is_told_so() {
+        assert_eq!(absent(architecture(), None), "no agent is linked yet");
+        assert_eq!(absent("", None), "no agent is linked yet", "not told by its kubelet");
+        let told = absent("riscv64", None);
+        let ours = format!("it is an riscv64 node, and this version's agent is built for {}", architecture());
+        assert!(told.ends_with(&ours), "{told}");
     }
 }
