@@ -16,6 +16,27 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: name.into(), text: text.into() }
     }
+
+    /// A file's bytes as a text.
+    ///
+    /// # Errors
+    /// They are no text; the place of the first that is none.
+    pub fn read(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Fault> {
+        let name = name.into();
+        let error = match String::from_utf8(bytes) {
+            Ok(text) => return Ok(Self { name, text }),
+            Err(error) => error,
+        };
+        let sound = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let sound = String::from_utf8_lossy(sound);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Err(Fault {
+            file: name,
+            line: number(sound.matches('\n').count() + 1),
+            column: number(sound.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1),
+            text: "this is no UTF-8; save the file as UTF-8 text".into(),
+        })
+    }
 }
 
 /// One thing that is wrong, at one place.
@@ -96,5 +117,18 @@ impl Findings {
             true => Ok(named(self.notes)),
             false => Err(RuleFaults(named(self.faults))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_place() {
+        let told =
+            Source::read("a.yaml", b"- rule: x\n  desc: \xc3\xbc \xff\n".to_vec()).expect_err("no text");
+        assert_eq!(told.to_string(), "a.yaml:2:11: this is no UTF-8; save the file as UTF-8 text");
+        assert_eq!(Source::read("a.yaml", b"ok".to_vec()).expect("text").text, "ok");
     }
 }

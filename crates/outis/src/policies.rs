@@ -27,7 +27,11 @@ pub(crate) fn load(path: &Path) -> Result<Vec<(Place, Value)>> {
 pub(crate) fn written(paths: &[PathBuf]) -> Result<Vec<Written>> {
     let mut found = Vec::new();
     for path in manifests::collect(paths)? {
-        for (place, object) in load(&path)? {
+        let bytes = manifests::read(&path)?;
+        // Policies are what we are told to judge by: one that cannot be read is a fault of that, with its place.
+        let read =
+            documents(&bytes, &path.display().to_string()).map_err(|error| Usage(error.to_string()))?;
+        for (place, object) in read {
             if object["kind"] != "AdmissionPolicy" {
                 continue;
             }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use kube::api::{Api, ListParams};
 use outis_api::DetectionRules;
-use outis_detect::{Options, Partition, Report, RuleSet, RuleState, Source, falco_json, lint, replay};
+use outis_detect::{
+    Fault, Options, Partition, Report, RuleFaults, RuleSet, RuleState, Source, falco_json, lint, replay,
+};
 
 use super::output;
 use crate::arguments::{Cluster, Detect, Output};
@@ -18,36 +20,51 @@ pub(super) async fn run(detect: &Detect, cluster: &Cluster) -> Result<u8> {
     match detect {
         Detect::Lint { files, pack, output } => {
             let own = pack.then(outis_detect::pack);
-            let sources: Vec<Source> = own.into_iter().chain(read(files)?).collect();
-            tell(&lint(&sources, &Options::default()), *output)
+            let (sources, faults) = read(files)?;
+            let sources: Vec<Source> = own.into_iter().chain(sources).collect();
+            tell(&with(faults, lint(&sources, &Options::default())), *output)
         }
         Detect::Rules { files, output } => {
-            let (sources, options) = match files.as_slice() {
+            let ((sources, faults), options) = match files.as_slice() {
                 [] => of_cluster(cluster).await?,
                 files => (read(files)?, Options::default()),
             };
-            list(&lint(&sources, &options), *output)
+            list(&with(faults, lint(&sources, &options)), *output)
         }
         Detect::Replay { recording, rules } => play(recording, rules),
     }
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<Source>> {
-    let one = |path: &PathBuf| {
-        let bytes = crate::manifests::read(path)?;
-        let name = path.display().to_string();
-        let text = String::from_utf8(bytes).with_context(|| format!("{name} is no UTF-8"))?;
-        Ok(Source::new(name, text))
-    };
-    crate::manifests::collect(files)?.iter().map(one).collect()
+/// Texts, and the faults of files that are none.
+type Read = (Vec<Source>, Vec<Fault>);
+
+fn read(files: &[PathBuf]) -> Result<Read> {
+    let (mut sources, mut faults) = Read::default();
+    for path in crate::manifests::collect(files)? {
+        match Source::read(path.display().to_string(), crate::manifests::read(&path)?) {
+            Ok(source) => sources.push(source),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Ok((sources, faults))
 }
 
-async fn of_cluster(cluster: &Cluster) -> Result<(Vec<Source>, Options)> {
+/// What is wrong with some files is told beside what is wrong with the others.
+fn with(faults: Vec<Fault>, mut report: Report) -> Report {
+    if !faults.is_empty() {
+        report.faults.splice(..0, faults);
+        report.rules.clear();
+    }
+    report
+}
+
+async fn of_cluster(cluster: &Cluster) -> Result<(Read, Options)> {
     let client = outis_cluster::client(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     let list = Api::<DetectionRules>::all(client).list(&ListParams::default()).await;
     let list = list.context("cannot list the cluster's detection rules; name files instead")?;
     let objects: Vec<_> = list.items.into_iter().map(std::sync::Arc::new).collect();
-    Ok(rules::sources(&rules::written(&objects)))
+    let (sources, options) = rules::sources(&rules::written(&objects));
+    Ok(((sources, vec![]), options))
 }
 
 fn code(report: &Report) -> u8 {
@@ -82,13 +99,17 @@ fn list(report: &Report, how: Output) -> Result<u8> {
 }
 
 fn play(recording: &Path, files: &[PathBuf]) -> Result<u8> {
-    let sources = match files {
-        [] => vec![outis_detect::pack()],
+    let (sources, faults) = match files {
+        [] => (vec![outis_detect::pack()], vec![]),
         files => read(files)?,
     };
-    let set = match RuleSet::compile(&sources, &Options::default()) {
-        Ok(set) => set,
-        Err(faults) => bail!(Usage(format!("rules that cannot be used:\n{faults}"))),
+    let compiled = RuleSet::compile(&sources, &Options::default()).map_err(|faults| faults.0);
+    let set = match (faults.is_empty(), compiled) {
+        (true, Ok(set)) => set,
+        (_, compiled) => {
+            let all = RuleFaults(faults.into_iter().chain(compiled.err().unwrap_or_default()).collect());
+            bail!(Usage(format!("rules that cannot be used:\n{all}")))
+        }
     };
     let bytes = crate::manifests::read(recording)?;
     let mut out = std::io::stdout().lock();
