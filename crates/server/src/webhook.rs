@@ -71,7 +71,10 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "TooLarge",
-            format!("an admission review may have {} MiB", BODY >> 20),
+            format!(
+                "the admission review is longer than the {} MiB that are judged; split the object, or exclude its kind",
+                BODY >> 20
+            ),
         )),
         Err(error) => Err(Problem::new(
             StatusCode::BAD_REQUEST,

@@ -14,7 +14,9 @@ const FORBIDDEN: u16 = 403;
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// Not JSON.
-    #[error("the body is not JSON: {0}")]
+    #[error(
+        "the body is not JSON ({0}); send an admission.k8s.io/v1 AdmissionReview, as the API server does"
+    )]
     Json(#[from] serde_json::Error),
     /// Another kind or version.
     #[error("the body is a {0}, not an admission.k8s.io/v1 AdmissionReview")]

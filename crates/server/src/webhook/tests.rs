@@ -73,7 +73,10 @@ async fn a_body_that_is_not_json_is_a_problem() {
 async fn a_body_over_the_limit_is_a_problem() {
     let (status, body) = send(vec![b' '; BODY + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(body["detail"], "an admission review may have 8 MiB");
+    assert_eq!(
+        body["detail"],
+        "the admission review is longer than the 8 MiB that are judged; split the object, or exclude its kind"
+    );
 }
 
 #[tokio::test]

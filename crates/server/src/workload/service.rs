@@ -35,7 +35,7 @@ impl Service {
         let connection = connection.ok_or_else(|| Status::internal("the connection has no peer"))?;
         let peer = &connection.peer;
         if request.metadata().get(HEADER).is_none_or(|value| value != "true") {
-            let text = format!("a request needs the metadata {HEADER}: true");
+            let text = format!("a request needs the metadata {HEADER}: true; SPIFFE libraries add it");
             return Err(self.refuse(peer.pid, None, Status::invalid_argument(text)));
         }
         if peer::gone(peer) {
