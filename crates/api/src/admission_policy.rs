@@ -48,6 +48,19 @@ pub struct AdmissionPolicySpec {
     pub cel: Option<Cel>,
 }
 
+impl AdmissionPolicySpec {
+    /// Which engine judges, by the name of its part; none in a spec its schema would refuse.
+    #[must_use]
+    pub fn engine(&self) -> Option<&'static str> {
+        let parts = [
+            ("podSecurity", self.pod_security.is_some()),
+            ("rego", self.rego.is_some()),
+            ("cel", self.cel.is_some()),
+        ];
+        parts.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+}
+
 /// What is done with a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -163,10 +163,11 @@ impl Configuration {
         registered: &Result<Registered>,
     ) -> Result<()> {
         let mut names = BTreeSet::new();
-        for (name, generation, _) in written {
+        for (name, generation, spec) in written {
             names.insert(name.clone());
             let fault = faults.iter().find(|fault| &fault.policy == name);
-            let engine = self.set.get(name).map(|policy| policy.engine());
+            // As it was written: what judges may still be an older version by another engine.
+            let engine = spec.engine();
             let enforced = self.enforced(name, registered);
             let patch = StatusPatch {
                 kind: "AdmissionPolicy".into(),
