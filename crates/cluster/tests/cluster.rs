@@ -106,12 +106,32 @@ async fn each_definition_refuses_what_is_wrong_with_a_sentence() {
     for (name, metadata, spec, expected) in [
         (policy, "a", json!({}), "exactly one of podSecurity, rego and cel must be given"),
         (policy, "a", json!({"podSecurity": {"level": "high"}}), "Unsupported value: \"high\""),
+        (
+            policy,
+            "a",
+            json!({"mode": "block", "cel": {"validations": [{"expression": "true"}]}}),
+            "Unsupported value: \"block\"",
+        ),
+        (policy, "a", json!({"cel": {"validations": []}}), "should have at least 1 items"),
         (("DetectionRules", "detectionrules"), "a", json!({"rules": "- list: a\n  items: []\n"}), "accepted"),
         (
             ("DetectionRules", "detectionrules"),
             "a",
             json!({}),
             "give rules, or say with disable or enable which rules are on",
+        ),
+        (("DetectionRules", "detectionrules"), "a", json!({"rules": ""}), "should be at least 1 chars long"),
+        (
+            ("Outis", "outises"),
+            "cluster",
+            json!({"retention": {"days": 0}}),
+            "should be greater than or equal to 1",
+        ),
+        (
+            ("Outis", "outises"),
+            "cluster",
+            json!({"admission": {"excludedNamespaces": ["No_Name"]}}),
+            "spec.admission.excludedNamespaces[0] in body should match",
         ),
         (("Outis", "outises"), "other", json!({}), "there is one Outis object, and its name is cluster"),
         (
