@@ -38,10 +38,17 @@ pub fn pod(pod: &core::Pod) -> Result<Pod, NameError> {
         labels: pod.labels().clone(),
         owner: owner.map(|owner| Ok((owner.kind.clone(), owner.name.parse::<Name>()?))).transpose()?,
         containers: containers(pod),
+        ready: ready(pod),
         ended: status
             .and_then(|status| status.phase.as_deref())
             .is_some_and(|phase| phase == "Succeeded" || phase == "Failed"),
     })
+}
+
+fn ready(pod: &core::Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut named = conditions.filter(|condition| condition.type_ == "Ready");
+    pod.metadata.deletion_timestamp.is_none() && named.any(|condition| condition.status == "True")
 }
 
 fn containers(pod: &core::Pod) -> Vec<Container> {
@@ -127,6 +134,20 @@ mod tests {
         assert_eq!(shown, [("init", false), ("web", true)]);
         assert_eq!(pod.containers[1].id.as_ref().map(ContainerId::as_str), Some(id.as_str()));
         assert_eq!(pod.containers[0].id, None, "not started yet");
+    }
+
+    #[test]
+    fn a_pod_that_goes_is_not_ready_whatever_its_condition_says() {
+        let with = |deleted: serde_json::Value, status: &str| {
+            read(
+                json!({"metadata": {"name": "p", "namespace": "n", "uid": "u", "deletionTimestamp": deleted},
+                "status": {"conditions": [{"type": "Ready", "status": status}]}}),
+            )
+            .ready
+        };
+        assert!(with(json!(null), "True"));
+        assert!(!with(json!(null), "False"));
+        assert!(!with(json!("2026-11-24T00:00:00Z"), "True"));
     }
 
     #[test]

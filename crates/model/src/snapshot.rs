@@ -36,6 +36,8 @@ pub struct Pod {
     pub owner: Option<(String, Name)>,
     /// Init, ordinary and ephemeral containers.
     pub containers: Vec<Container>,
+    /// Whether kubelet calls it ready and nobody deletes it.
+    pub ready: bool,
     /// Whether it has ended (`Succeeded`, `Failed`).
     pub ended: bool,
 }

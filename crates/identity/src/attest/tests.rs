@@ -17,6 +17,7 @@ fn pod() -> Pod {
         labels: BTreeMap::new(),
         owner: None,
         containers: vec![],
+        ready: true,
         ended: false,
     }
 }

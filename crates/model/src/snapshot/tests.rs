@@ -15,6 +15,7 @@ fn pod(ns: &str, name: &str, uid: &str) -> Object {
         labels: BTreeMap::new(),
         owner: None,
         containers: vec![],
+        ready: true,
         ended: false,
     })
 }

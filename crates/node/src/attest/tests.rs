@@ -46,6 +46,7 @@ impl House {
             labels: Default::default(),
             owner: None,
             containers: vec![],
+            ready: true,
             ended: false,
         }));
         self.snapshots.send_replace(Arc::new(snapshot));

@@ -44,6 +44,7 @@ fn pod(containers: Vec<Container>) -> Snapshot {
         labels: Default::default(),
         owner: None,
         containers,
+        ready: true,
         ended: false,
     }));
     snapshot

@@ -67,6 +67,7 @@ fn snapshot() -> Snapshot {
         labels: Default::default(),
         owner: None,
         containers: vec![container],
+        ready: true,
         ended: false,
     }));
     snapshot

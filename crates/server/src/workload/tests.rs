@@ -64,6 +64,7 @@ fn pod() -> Arc<Pod> {
         labels: Default::default(),
         owner: None,
         containers: vec![],
+        ready: true,
         ended: false,
     })
 }
