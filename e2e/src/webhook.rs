@@ -32,6 +32,7 @@ impl Webhook {
         let child = Command::new(&world.with.outis)
             .args(["webhook", "--controller", "none"])
             .args(["--address", &address, "--health-address", &socket(own, health)])
+            .args(["--canary-open-address", &socket(own, 0), "--canary-denied-address", &socket(own, 0)])
             .arg("--serving-dir")
             .arg(serving.path())
             .arg("--kubeconfig")

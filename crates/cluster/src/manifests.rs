@@ -17,6 +17,7 @@ use outis_model::{Namespace, TrustDomain};
 use serde_json::{Value, json};
 
 pub use agent::cleanup;
+pub use webhook::{CANARY_DENIED, CANARY_OPEN};
 
 /// The label that tells our objects, with `MANAGED_BY`'s value.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";

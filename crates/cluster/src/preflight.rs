@@ -46,19 +46,20 @@ pub async fn obstacles(client: &Client, plan: &Plan, other: Other) -> Result<Vec
 }
 
 async fn permissions(client: &Client, plan: &Plan) -> Result<Vec<Obstacle>, kube::Error> {
-    const NEEDED: [(&str, &str, &str); 8] = [
+    const NEEDED: [(&str, &str, &str); 9] = [
         ("", "namespaces", "patch"),
         ("apiextensions.k8s.io", "customresourcedefinitions", "patch"),
         ("rbac.authorization.k8s.io", "clusterroles", "patch"),
         ("rbac.authorization.k8s.io", "clusterrolebindings", "patch"),
         ("storage.k8s.io", "csidrivers", "patch"),
+        ("networking.k8s.io", "networkpolicies", "patch"),
         ("apps", "deployments", "patch"),
         ("apps", "daemonsets", "patch"),
         ("", "persistentvolumeclaims", "patch"),
     ];
     let mut missing = Vec::new();
     for (group, resource, verb) in NEEDED {
-        let namespace = matches!(group, "apps" | "").then_some(&plan.namespace);
+        let namespace = matches!(group, "apps" | "networking.k8s.io" | "").then_some(&plan.namespace);
         let namespace = namespace.filter(|_| resource != "namespaces");
         if !may_i(client, &Access { namespace, verb, group, resource }).await? {
             missing.push(format!("{verb} {resource}"));

@@ -1,9 +1,11 @@
 //! The complete list of things that can wake the appliance's owner task.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::name::NodeName;
+use crate::name::{Name, NodeName};
 use crate::record::Record;
 use crate::snapshot::{Key, Kind, Object};
 
@@ -28,6 +30,8 @@ pub enum Input {
         /// Whether it is there now.
         up: bool,
     },
+    /// Every ready webhook pod was tried by the canary: all of one look, none when there is none.
+    Probed(Vec<Probe>),
     /// We ourselves did or refused something worth remembering.
     Happened(Record),
     /// Time passed.
@@ -161,4 +165,29 @@ pub struct Protection {
     pub active: bool,
     /// One sentence: what is in force, or what is missing and what to do.
     pub note: String,
+}
+
+/// What the canary found at one address of a webhook pod. Our NetworkPolicy allows one of its ports and does not
+/// allow the other; nothing else differs between the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The pod's node.
+    pub node: NodeName,
+    /// The pod.
+    pub pod: Name,
+    /// Where.
+    pub address: IpAddr,
+    /// The port the policy allows.
+    pub open: Reach,
+    /// The port it does not allow.
+    pub denied: Reach,
+}
+
+/// Whether a port answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// With our own line.
+    Answered,
+    /// Not, or with something else; the text says which.
+    Silent(String),
 }

@@ -4,6 +4,7 @@ use outis_cluster::diagnose::PartState;
 use outis_model::input::{Fact, Standing};
 use serde::Serialize;
 
+use crate::network::{Enforcement, summary};
 use crate::status::Status;
 
 /// How far two clocks may be apart, in seconds: a proof is taken for two minutes.
@@ -28,6 +29,8 @@ pub(crate) struct Examined {
     pub(crate) claim: Result<Option<String>, String>,
     /// Names of DaemonSets of the whole cluster, for the network plugin.
     pub(crate) daemon_sets: Vec<String>,
+    /// How many NetworkPolicies there are beside our own; `None` when we may not see them.
+    pub(crate) policies: Option<usize>,
     /// Version of this binary.
     pub(crate) version: String,
     /// Why the registered webhook is not believed, when it is not; `None` when nothing is registered.
@@ -209,25 +212,48 @@ fn versions(examined: &Examined) -> Check {
     }
 }
 
-/// Network plugins that enforce NetworkPolicy, by a word in their DaemonSet's name.
-const ENFORCING: [&str; 7] =
-    ["calico-node", "cilium", "antrea-agent", "kube-router", "weave-net", "canal", "ovnkube-node"];
+/// Network plugins that enforce NetworkPolicy, by a word in their DaemonSet's name. It names who does what the
+/// canary proved; it proves nothing itself.
+const ENFORCING: [&str; 9] = [
+    "calico-node",
+    "canal",
+    "cilium",
+    "antrea-agent",
+    "kindnet",
+    "kube-network-policies",
+    "kube-router",
+    "ovnkube-node",
+    "weave-net",
+];
 
 fn network(examined: &Examined) -> Check {
+    let Ok(status) = &examined.status else {
+        let text = "whether NetworkPolicy is enforced is not known: the controller, which probes it, does not answer";
+        return check("network", Standing::Unknown, text, Some("see part/controller"));
+    };
     let known = ENFORCING.iter().find(|word| examined.daemon_sets.iter().any(|name| name.contains(*word)));
-    match known {
-        Some(name) => check(
-            "network",
-            Standing::Fine,
-            format!("{name} enforces NetworkPolicy, by its name; not probed"),
-            None,
-        ),
-        None => check(
-            "network",
-            Standing::Unknown,
-            "no network plugin known to enforce NetworkPolicy was found; whether somebody does was not probed",
-            Some("before you rely on a NetworkPolicy, try one that denies"),
-        ),
+    let who = known.map_or_else(|| "somebody".to_owned(), |name| format!("the network plugin {name}"));
+    let (standing, mut text) = summary(&status.network, &who);
+    if status.network.iter().any(|node| node.enforcement == Enforcement::Nobody) {
+        text.push_str(&idle(examined.policies));
+    }
+    let fix = match standing {
+        Standing::Fine => None,
+        Standing::Limited => {
+            Some("run a network plugin that enforces NetworkPolicy everywhere; until then rely on none")
+        }
+        _ => Some("before you rely on a NetworkPolicy, try one that denies"),
+    };
+    check("network", standing, text, fix)
+}
+
+/// What it means for the policies there are.
+fn idle(policies: Option<usize>) -> String {
+    match policies {
+        Some(0) => "; there is no NetworkPolicy yet that this would matter to".into(),
+        Some(1) => "; 1 NetworkPolicy in this cluster has no effect there".into(),
+        Some(count) => format!("; {count} NetworkPolicies in this cluster have no effect there"),
+        None => "; NetworkPolicies have no effect there (you may not see how many there are)".into(),
     }
 }
 

@@ -10,6 +10,7 @@ mod exit;
 mod link;
 mod manifests;
 mod mode;
+mod network;
 mod policies;
 mod rules;
 mod status;

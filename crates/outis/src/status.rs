@@ -6,6 +6,8 @@ use outis_model::Timestamp;
 use outis_model::input::Protection;
 use serde::{Deserialize, Serialize};
 
+use crate::network::NodeNetwork;
+
 /// Everything `outis status` shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -20,6 +22,8 @@ pub(crate) struct Status {
     pub(crate) components: Vec<ComponentState>,
     /// Every node and whether an agent watches it.
     pub(crate) nodes: Vec<NodeState>,
+    /// Who enforces NetworkPolicy on each node, as the canary proved it. Not a protection of ours.
+    pub(crate) network: Vec<NodeNetwork>,
     /// The record log.
     pub(crate) store: StoreState,
     /// What the controller itself keeps up.

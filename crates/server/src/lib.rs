@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod canary;
 pub mod csi;
 pub mod health;
 pub mod http;

@@ -89,6 +89,24 @@ fn only_the_volume_driver_is_privileged() {
 }
 
 #[test]
+fn the_policy_names_every_port_of_the_webhook_but_the_one_nobody_may_reach() {
+    let policy = named("NetworkPolicy", "outis-webhook");
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]), "calls of ours go out as before");
+    assert_eq!(policy["spec"]["ingress"][0]["from"], Value::Null, "API servers call from anywhere");
+    let deployment = named("Deployment", "outis-webhook");
+    let template = &deployment["spec"]["template"];
+    for (key, value) in policy["spec"]["podSelector"]["matchLabels"].as_object().expect("labels") {
+        assert_eq!(&template["metadata"]["labels"][key], value);
+    }
+    let ports = |values: &Value, key: &str| -> Vec<u64> {
+        values.as_array().into_iter().flatten().filter_map(|port| port[key].as_u64()).collect()
+    };
+    let mut opened = ports(&policy["spec"]["ingress"][0]["ports"], "port");
+    opened.push(CANARY_DENIED.into());
+    assert_eq!(opened, ports(&template["spec"]["containers"][0]["ports"], "containerPort"));
+}
+
+#[test]
 fn users_are_bound_only_when_asked_for() {
     let bound = |groups: &[&str]| {
         let plan = Plan { user_groups: groups.iter().map(ToString::to_string).collect(), ..plan() };

@@ -5,8 +5,10 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use outis_cluster::manifests::PART_OF;
 use outis_cluster::registration::{NAME, SERVICE};
 use outis_cluster::review::{Access, may_i};
 use outis_model::Timestamp;
@@ -49,9 +51,17 @@ async fn look(client: &Client, cluster: &Cluster) -> Examined {
         daemon_sets: sets
             .map(|list| list.items.iter().map(ResourceExt::name_any).collect())
             .unwrap_or_default(),
+        policies: policies(client).await,
         version: env!("CARGO_PKG_VERSION").into(),
         chain: believed(client, home).await,
     }
+}
+
+/// NetworkPolicies of others.
+async fn policies(client: &Client) -> Option<usize> {
+    let others = ListParams::default().labels(&format!("{PART_OF}!=outis"));
+    let list = Api::<NetworkPolicy>::all(client.clone()).list_metadata(&others).await;
+    list.ok().map(|list| list.items.len())
 }
 
 /// What the API server will find when it calls: the certificate that is served, under the roots that are

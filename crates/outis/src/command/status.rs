@@ -9,6 +9,7 @@ use super::ask::Asker;
 use super::output;
 use crate::arguments::{Cluster, Output};
 use crate::exit::{FAILED, FINDINGS, FINE};
+use crate::network::summary;
 use crate::status::Status;
 
 /// Prints the state; 1 when a configured protection is not in force, 2 when nothing at all could be seen.
@@ -74,6 +75,7 @@ fn text(parts: &[PartState], status: Option<&Status>, faults: &[String]) {
         for node in status.nodes.iter().filter(|node| !node.covered) {
             println!("  {} is not covered: {}", node.name, node.note);
         }
+        println!("{}", summary(&status.network, "somebody").1);
     }
     match faults.is_empty() {
         true => println!("\neverything that is configured is in force"),

@@ -10,6 +10,16 @@ use crate::exit::Usage;
 
 const HEALTH: Setting =
     Setting::new("health-address", "[::]:8081", "where health and metrics are served, plain");
+const CANARY_OPEN: Setting = Setting::new(
+    "canary-open-address",
+    "[::]:9451",
+    "where the canary answers that our NetworkPolicy lets everybody reach, plain",
+);
+const CANARY_DENIED: Setting = Setting::new(
+    "canary-denied-address",
+    "[::]:9452",
+    "where the canary answers that our NetworkPolicy lets nobody reach, plain",
+);
 const NAMESPACE: Setting = Setting::new("namespace", "outis-system", "our namespace");
 const POD: Setting = Setting::new("pod", "", "the pod we run in");
 const NODE: Setting = Setting::new("node", "", "the node we run on");
@@ -60,6 +70,8 @@ impl Settings for WebhookSettings {
     const TABLE: &'static [Setting] = &[
         Setting::new("address", "[::]:9443", "where the API server calls, over TLS"),
         HEALTH,
+        CANARY_OPEN,
+        CANARY_DENIED,
         Setting::new("serving-dir", "/var/run/secrets/outis-serving", "directory with tls.crt and tls.key"),
         Setting::new(
             "policy-dir",
@@ -81,6 +93,8 @@ impl Settings for WebhookSettings {
 pub(crate) struct WebhookConfig {
     pub(crate) address: SocketAddr,
     pub(crate) health: SocketAddr,
+    pub(crate) canary_open: SocketAddr,
+    pub(crate) canary_denied: SocketAddr,
     pub(crate) serving: PathBuf,
     /// `None`: the cluster's.
     pub(crate) policies: Option<PathBuf>,
@@ -92,6 +106,8 @@ impl WebhookConfig {
     /// Reads every setting; all faults are told together.
     pub(crate) fn read(mut reader: Reader) -> Result<Self, Usage> {
         let (address, health) = (reader.read("address"), reader.read("health-address"));
+        let (canary_open, canary_denied) =
+            (reader.read("canary-open-address"), reader.read("canary-denied-address"));
         let (serving, policies) = (reader.path("serving-dir"), reader.path("policy-dir"));
         let workers = reader.read::<usize>("workers").map(|count| match count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,6 +118,8 @@ impl WebhookConfig {
             Some(Self {
                 address: address?,
                 health: health?,
+                canary_open: canary_open?,
+                canary_denied: canary_denied?,
                 serving: serving?,
                 policies: Some(policies?).filter(|dir| !dir.as_os_str().is_empty()),
                 workers: workers?,

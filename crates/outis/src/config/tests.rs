@@ -31,6 +31,13 @@ fn flags_win_over_environment_over_file() {
 }
 
 #[test]
+fn the_canary_listens_where_the_manifests_say() {
+    use outis_cluster::manifests::{CANARY_DENIED, CANARY_OPEN};
+    let config = WebhookConfig::read(reader(&[], &[], None)).expect("sound");
+    assert_eq!((config.canary_open.port(), config.canary_denied.port()), (CANARY_OPEN, CANARY_DENIED));
+}
+
+#[test]
 fn all_faults_are_told_together() {
     let file = Some("polcy-dir: /x\n");
     let told = WebhookConfig::read(reader(&[("address", "here")], &[("OUTIS_WORKERS", "many")], file))

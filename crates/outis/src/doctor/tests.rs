@@ -2,6 +2,7 @@ use outis_model::Timestamp;
 use outis_model::input::Protection;
 
 use super::*;
+use crate::network::{Enforcement, NodeNetwork};
 use crate::status::{ComponentState, NodeState};
 
 fn part(name: &str, ready: i32, stuck: Option<&str>) -> PartState {
@@ -22,8 +23,17 @@ fn agent(version: &str) -> ComponentState {
     }
 }
 
+fn on(node: &str, enforcement: Enforcement) -> NodeNetwork {
+    NodeNetwork { node: node.into(), enforcement, note: "as seen".into(), since: Timestamp::UNIX_EPOCH }
+}
+
 fn sound() -> Examined {
-    let status = Status { version: "1".into(), components: vec![agent("1")], ..Status::default() };
+    let status = Status {
+        version: "1".into(),
+        components: vec![agent("1")],
+        network: vec![on("n1", Enforcement::Enforced)],
+        ..Status::default()
+    };
     Examined {
         server: "v1.36.3".into(),
         forbidden: vec![],
@@ -32,6 +42,7 @@ fn sound() -> Examined {
         skew: Some(1),
         claim: Ok(Some("Bound".into())),
         daemon_sets: vec!["cilium".into()],
+        policies: Some(2),
         version: "1".into(),
         chain: Some(Ok(())),
     }
@@ -89,8 +100,6 @@ fn each_check_can_fail_and_prints_its_fix() {
         ),
         "{told}"
     );
-    let told = after(|examined| examined.daemon_sets.clear());
-    assert!(told.starts_with("network Unknown: no network plugin known"), "{told}");
     let told = after(|examined| examined.status = Err("no answer".into()));
     assert_eq!(told, "controller Missing: no answer; see part/controller");
 }
@@ -201,4 +210,56 @@ fn what_a_node_lacks_is_told_by_its_agent() {
         examined.status.as_mut().expect("answers").nodes = vec![node];
     });
     assert_eq!(told, "node/n2 Missing: not covered: no agent is linked yet; see part/agent");
+}
+
+/// The check `network` when the nodes are like this.
+fn network(daemon_set: &str, policies: Option<usize>, nodes: &[NodeNetwork]) -> String {
+    let mut examined = sound();
+    (examined.daemon_sets, examined.policies) = (vec![daemon_set.into()], policies);
+    examined.status.as_mut().expect("answers").network = nodes.to_vec();
+    let check = super::network(&examined);
+    format!("{:?}: {}; {}", check.standing, check.text, check.fix.unwrap_or_default())
+}
+
+#[test]
+fn the_canary_proves_who_enforces_and_the_name_alone_proves_nothing() {
+    let told = network("calico-node", Some(2), &[on("n1", Enforcement::Enforced)]);
+    assert_eq!(
+        told,
+        "Fine: the network plugin calico-node enforces NetworkPolicy on 1 of 1 nodes (probed); "
+    );
+    let told = network("flannel", Some(2), &[on("n1", Enforcement::Enforced)]);
+    assert_eq!(told, "Fine: somebody enforces NetworkPolicy on 1 of 1 nodes (probed); ");
+    let told = network("calico-node", Some(2), &[on("n1", Enforcement::Nobody)]);
+    assert!(told.starts_with("Limited: nobody enforces NetworkPolicy on 1 of 1 nodes (probed); "), "{told}");
+    let told = network("calico-node", Some(2), &[on("n1", Enforcement::NotProbed)]);
+    assert!(told.starts_with("Unknown: 1 of 1 nodes not probed (as seen); before you rely"), "{told}");
+    let told = network("calico-node", Some(2), &[on("n1", Enforcement::Partly)]);
+    let part =
+        "Limited: NetworkPolicy is enforced only in part on 1 of 1 nodes (probed) (as seen); run a network";
+    assert!(told.starts_with(part), "{told}");
+    let told = network("calico-node", Some(2), &[]);
+    assert!(told.starts_with("Unknown: the canary has not looked at any node yet; "), "{told}");
+}
+
+#[test]
+fn policies_that_nobody_enforces_are_counted() {
+    let nodes = [on("n1", Enforcement::Nobody)];
+    for (policies, text) in [
+        (Some(0), "there is no NetworkPolicy yet"),
+        (Some(1), "1 NetworkPolicy in this cluster has no effect there; run a network plugin that enforces"),
+        (Some(7), "7 NetworkPolicies in this cluster have no effect there; run"),
+        (None, "you may not see how many there are"),
+    ] {
+        let told = network("kube-flannel", policies, &nodes);
+        assert!(told.contains(text), "{told}");
+    }
+}
+
+#[test]
+fn a_controller_that_is_away_probes_nothing() {
+    let mut examined = sound();
+    examined.status = Err("no answer".into());
+    let check = super::network(&examined);
+    assert_eq!((check.standing, check.fix.as_deref()), (Standing::Unknown, Some("see part/controller")));
 }

@@ -1,6 +1,7 @@
 //! The controller: owns the store and the authority, sees the whole cluster, answers agents, webhooks and people.
 
 mod ca;
+mod canary;
 mod configuration;
 mod effects;
 mod house;
@@ -41,6 +42,7 @@ use tracing::{info, warn};
 
 use crate::arguments::Cluster;
 use crate::config::ControllerConfig;
+use crate::network::Enforcement;
 use house::House;
 use owner::{Fresh, World};
 
@@ -195,6 +197,7 @@ async fn work(
     };
     info!(link = %config.link, api = %config.api, "Controller listens");
     tokio::spawn(ca::keep_fresh(Arc::clone(&house)));
+    tokio::spawn(canary::looking(Arc::clone(&house)));
     tokio::spawn(configuration::Configuration::new(Arc::clone(&house), settings).run(spec_sender));
     tokio::spawn(renewing(Arc::clone(&house), credential));
     tokio::spawn(expiring(Arc::clone(&house)));
@@ -341,6 +344,10 @@ fn counted(house: Arc<House>) -> health::Counters {
         let labelled = |name: &str, by: &str, map: &BTreeMap<String, u64>| {
             map.iter().map(|(key, value)| (format!("{name}{{{by}=\"{key}\"}}"), *value)).collect::<Vec<_>>()
         };
+        counts.extend(Enforcement::ALL.map(|outcome| {
+            let nodes = status.network.iter().filter(|node| node.enforcement == outcome).count();
+            (format!("outis_network_nodes{{enforcement=\"{outcome}\"}}"), nodes as u64)
+        }));
         counts.extend(labelled("outis_link_refused_total", "reason", &status.refused));
         counts.extend(labelled("outis_dropped_total", "what", &status.counters));
         counts

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use outis_admission::PolicySet;
+use outis_server::canary;
 use outis_server::health::{self, Readiness};
 use outis_server::http::{Counts, Door, bind};
 use tracing::{info, warn};
@@ -31,6 +32,8 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
     // Ports first: one in use is told before anything else starts.
     let door = bind(&config.address.to_string()).await?;
     let health_door = bind(&config.health.to_string()).await?;
+    let canary_open = bind(&config.canary_open.to_string()).await?;
+    let canary_denied = bind(&config.canary_denied.to_string()).await?;
     let readiness = Readiness::awaiting(&["policies", "certificate"]);
     let (source, client) = match config.policies {
         Some(dir) => (Source::Folder(dir), None),
@@ -56,6 +59,8 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
         tokio::join!(
             webhook.serve(outis_server::webhook::router(workers), told.cancelled()),
             health.serve(health::router(readiness, counters), told.cancelled()),
+            canary::serve(canary_open, told.cancelled()),
+            canary::serve(canary_denied, told.cancelled()),
         )
     };
     tokio::select! {

@@ -112,6 +112,7 @@ pub(crate) fn status(house: &House) -> Status {
         since: Some(house.since),
         components: components.collect(),
         nodes: nodes.collect(),
+        network: world.network.nodes(),
         store: StoreState {
             records: head.count,
             head: head.head.to_string(),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use outis_model::alert::Priority;
 use outis_model::effect::Announcement;
-use outis_model::input::{Change, Component, Health, Input, Report, Role};
+use outis_model::input::{Change, Component, Health, Input, Probe, Report, Role};
 use outis_model::record::{RecordKind, Subject};
 use outis_model::snapshot::{Kind, Snapshot};
 use outis_model::{Effect, NodeName, Record, RecordId, Timestamp};
 use serde_json::json;
+
+use crate::network::{Changed, Enforcement, Network};
 
 /// How long a node may be without its agent before it is told.
 pub(crate) const PATIENCE: i64 = 30;
@@ -29,6 +31,8 @@ pub(crate) struct World {
     pub(crate) components: BTreeMap<Component, Linked>,
     /// Nodes without an agent, since when, and whether it was told.
     pub(crate) uncovered: BTreeMap<NodeName, (Timestamp, bool)>,
+    /// Who enforces NetworkPolicy, by node.
+    pub(crate) network: Network,
     /// The newest time we heard of.
     pub(crate) now: Timestamp,
 }
@@ -76,6 +80,7 @@ impl World {
             }
             Input::Reported { from, report } => self.report(&from, report),
             Input::Linked { component, version, up } => self.linked(component, version, up, &mut fresh),
+            Input::Probed(probes) => self.probed(&probes, &mut fresh),
             Input::Happened(record) => happened(record),
             Input::Tick(now) => self.tick(now, &mut fresh),
         }
@@ -122,6 +127,12 @@ impl World {
         let priority = if up { Priority::Informational } else { Priority::Notice };
         let text = format!("{component} on {} {word}", component.node);
         vec![Effect::Append(about(&component, text, priority, fresh))]
+    }
+
+    fn probed(&mut self, probes: &[Probe], fresh: &mut Fresh) -> Vec<Effect> {
+        let nodes: Vec<NodeName> = self.snapshot.nodes().map(|node| node.name.clone()).collect();
+        let changed = self.network.look(&nodes, probes, fresh.now);
+        changed.into_iter().map(|change| Effect::Append(enforcement(change, fresh))).collect()
     }
 
     /// Pods come and go for ever; who is away and has no pod is forgotten.
@@ -208,26 +219,50 @@ fn announced(record: &Record) -> Option<Effect> {
 }
 
 fn about(component: &Component, summary: String, priority: Priority, fresh: &mut Fresh) -> Record {
-    let subject = Subject {
-        kind: "Node".into(),
-        name: component.node.as_str().parse().ok(),
-        namespace: None,
-        node: Some(component.node.clone()),
-    };
-    let mut record = record(subject, summary, priority, fresh);
+    let mut record = record(of_node(&component.node), summary, priority, fresh);
     record.actor = component.to_string();
     record.fields.insert("pod".into(), json!(component.pod));
     record
 }
 
 fn coverage(node: &NodeName, text: String, priority: Priority, fresh: &mut Fresh) -> Record {
-    let subject = Subject {
+    record(of_node(node), format!("node {node} {text}"), priority, fresh)
+}
+
+fn of_node(node: &NodeName) -> Subject {
+    Subject {
         kind: "Node".into(),
         name: node.as_str().parse().ok(),
         namespace: None,
         node: Some(node.clone()),
+    }
+}
+
+/// A verdict of the canary that changed. That something which was enforced is not any more is what somebody has to
+/// look at.
+fn enforcement(change: Changed, fresh: &mut Fresh) -> Record {
+    let outcome = change.verdict.outcome;
+    let (text, priority) = match (outcome, change.proved) {
+        (Enforcement::Enforced, _) => ("NetworkPolicy is enforced", Priority::Notice),
+        (Enforcement::Partly, Some(Enforcement::Enforced)) => {
+            ("NetworkPolicy is enforced only in part now", Priority::Warning)
+        }
+        (Enforcement::Partly, _) => ("NetworkPolicy is enforced only in part", Priority::Notice),
+        (Enforcement::Nobody, Some(Enforcement::Enforced | Enforcement::Partly)) => {
+            ("nobody enforces NetworkPolicy any more", Priority::Warning)
+        }
+        (Enforcement::Nobody, _) => ("nobody enforces NetworkPolicy", Priority::Notice),
+        (Enforcement::Unknown, _) => ("whether NetworkPolicy is enforced cannot be told", Priority::Notice),
+        (Enforcement::NotProbed, _) => {
+            ("whether NetworkPolicy is enforced is not probed any more", Priority::Informational)
+        }
     };
-    record(subject, format!("node {node} {text}"), priority, fresh)
+    let summary = format!("node {}: {text}", change.node);
+    let mut record = record(of_node(&change.node), summary, priority, fresh);
+    record.because = change.verdict.because;
+    record.fields.insert("enforcement".into(), json!(outcome));
+    record.fields.insert("provedBefore".into(), json!(change.proved));
+    record
 }
 
 fn record(subject: Subject, summary: String, priority: Priority, fresh: &mut Fresh) -> Record {

@@ -1,3 +1,4 @@
+use outis_model::input::Reach;
 use outis_model::snapshot::{Node, Object};
 
 use super::*;
@@ -102,4 +103,33 @@ fn an_alert_of_a_pod_is_announced_and_an_informational_one_is_not() {
     assert_eq!(announced(&mut world, &alert), 1);
     alert.priority = Priority::Informational;
     assert_eq!(announced(&mut world, &alert), 0);
+}
+
+/// Three looks at node n1 with these ports answering.
+fn probed(world: &mut World, open: Reach, denied: Reach) -> Vec<String> {
+    let probe = Probe {
+        node: "n1".parse().expect("name"),
+        pod: "outis-webhook-a".parse().expect("name"),
+        address: "10.0.0.1".parse().expect("address"),
+        open,
+        denied,
+    };
+    let look = |_| world.fold(Input::Probed(vec![probe.clone()]), fresh(5));
+    said(&(0..3).flat_map(look).collect::<Vec<_>>())
+}
+
+#[test]
+fn who_enforces_network_policies_is_recorded_when_it_changes_and_a_loss_is_a_warning() {
+    let mut world = world();
+    let silent = || Reach::Silent("nothing within 2 s".into());
+    let open = Reach::Answered;
+    let told = probed(&mut world, open.clone(), Reach::Answered);
+    assert_eq!(told, ["Notice node n1: nobody enforces NetworkPolicy"]);
+    assert!(probed(&mut world, open.clone(), Reach::Answered).is_empty(), "told once");
+    let told = probed(&mut world, open.clone(), silent());
+    assert_eq!(told, ["Notice node n1: NetworkPolicy is enforced"]);
+    let told = probed(&mut world, silent(), silent());
+    assert_eq!(told, ["Notice node n1: whether NetworkPolicy is enforced cannot be told"]);
+    let told = probed(&mut world, open, Reach::Answered);
+    assert_eq!(told, ["Warning node n1: nobody enforces NetworkPolicy any more"]);
 }
