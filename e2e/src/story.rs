@@ -7,6 +7,7 @@ mod disk;
 mod figures;
 pub(crate) mod identity;
 mod installation;
+mod network;
 mod people;
 pub(crate) mod refusal;
 
@@ -137,6 +138,7 @@ async fn more(world: &World, lines: &mut Lines, found: &Found) {
     lines.tell("a developer sees one namespace", &[], people::developer(world, found)).await;
     lines.tell("a planted credential is found nowhere", &[], people::redacted(world)).await;
     lines.tell("kernel stamp to written alert", &[], figures::latency(world)).await;
+    lines.tell("who enforces NetworkPolicy is proved", &[], network::enforcement(world)).await;
     lines.tell("without the controller nothing is lost", &[], absence::controller(world)).await;
     lines.tell("without a webhook writes go on", &[], absence::webhook(world)).await;
     lines.tell("without the agent its node is told, the shop sells", &[], absence::agent(world)).await;

@@ -150,11 +150,16 @@ impl World {
         Ok(Api::namespaced(self.client.clone(), "shop").get(name).await?)
     }
 
-    /// Runs `outis --kubeconfig .. ARGS`; what it printed, if it ended with `code`.
-    pub(crate) async fn asked(&self, args: &[&str], code: i32) -> Result<String> {
+    /// Runs `outis --kubeconfig .. ARGS` to its end.
+    pub(crate) async fn outis_here(&self, args: &[&str]) -> Result<Ran> {
         let kubeconfig = self.with.kubeconfig.display().to_string();
         let all: Vec<&str> = ["--kubeconfig", &kubeconfig].into_iter().chain(args.iter().copied()).collect();
-        let ran = self.outis(&all).await?;
+        self.outis(&all).await
+    }
+
+    /// The same; what it printed, if it ended with `code`.
+    pub(crate) async fn asked(&self, args: &[&str], code: i32) -> Result<String> {
+        let ran = self.outis_here(args).await?;
         let shown = args.join(" ");
         ensure!(ran.code == code, "`outis {shown}` ended with {}: {}{}", ran.code, ran.out, ran.err);
         Ok(ran.out)
