@@ -114,7 +114,7 @@ impl Flow {
             let held = self.held().await;
             match held {
                 Ok(held) if self.told == Some((held.svid.not_after, bundle.sequence)) => {
-                    self.rest(held.renew).await
+                    self.rest(held.renew, bundle.sequence).await
                 }
                 Ok(held) => {
                     self.told = Some((held.svid.not_after, bundle.sequence));
@@ -137,15 +137,16 @@ impl Flow {
         waited.ok().and_then(Result::ok).and_then(|bundle| bundle.clone()).ok_or_else(unknown)
     }
 
-    /// Waits until the certificate is due or the roots change.
-    async fn rest(&self, renew: Timestamp) {
+    /// Waits until the certificate is due or the roots are others than those told: they may have changed while a
+    /// certificate was being waited for.
+    async fn rest(&self, renew: Timestamp, told: u64) {
         let mut roots = self.link.bundle.clone();
-        roots.mark_unchanged();
+        let others = |held: &Option<TrustBundle>| held.as_ref().is_some_and(|held| held.sequence != told);
         let wait = renew.as_millisecond() - Timestamp::now().as_millisecond();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0)).max(Duration::from_millis(100));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            _ = roots.changed() => {}
+            _ = roots.wait_for(others) => {}
         }
     }
 
@@ -194,3 +195,6 @@ impl Flow {
         Ok(Held { svid, renew })
     }
 }
+
+#[cfg(test)]
+mod tests;
