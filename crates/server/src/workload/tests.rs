@@ -14,6 +14,8 @@ use tonic::{Code, Request};
 use super::proto::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use super::*;
 
+mod rotation;
+
 const ID: &str = "spiffe://a.example/ns/shop/sa/backend";
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
