@@ -100,6 +100,7 @@ struct Attached {
     domain: TrustDomain,
     trust: Trust,
     controller: Controller,
+    signing: Signing,
     component: Component,
 }
 
@@ -131,9 +132,10 @@ async fn attach(config: &LinkConfig, client: &Client, ends: &Ends) -> Result<Att
         attest::component_of(&domain, &own.id).context("the controller gave us no component's identity")?;
     let bundle = TrustBundle { trust_domain: domain.clone(), roots, sequence: 1 };
     ends.bundle.send_if_modified(|held| held.is_none().then(|| *held = Some(bundle)).is_some());
-    ends.signing.send_replace(Some(Signing::new(&controller)?));
+    let signing = Signing::new(&controller)?;
+    ends.signing.send_replace(Some(signing.clone()));
     info!(id = %own.id, until = %own.not_after, "Enrolled");
-    Ok(Attached { own, domain, trust, controller, component })
+    Ok(Attached { own, domain, trust, controller, signing, component })
 }
 
 impl Attached {
@@ -184,7 +186,7 @@ impl Attached {
                     }
                 }
                 () = tokio::time::sleep(self.own.due()) => {
-                    if let Err(error) = self.own.renew(config, &self.controller).await {
+                    if let Err(error) = self.own.renew(config, &self.controller, &self.signing).await {
                         warn!(error = crate::exit::chain(&error), "Our certificate cannot be renewed yet");
                     }
                 }

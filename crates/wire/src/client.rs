@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{WireError, refusal};
-use crate::message::{Enrolment, bounded};
+use crate::message::{Enrolment, Malformed, bounded};
 use crate::proto::{self, enrol_client::EnrolClient, link_client::LinkClient};
 use crate::{ENVELOPE, MAX_CSR, MAX_RESOURCE};
 
@@ -68,9 +68,17 @@ impl Signing {
         bounded("certificate request", csr.len(), MAX_CSR)
             .map_err(|error| Refusal::Invalid(error.to_string()))?;
         let ask = proto::SignRequest { pod_uid: request.pod_uid.to_string(), csr };
-        let answer = self.client.clone().sign(ask).await.map_err(|status| refusal(&status))?;
-        SignedChain::try_from(answer.into_inner())
-            .map_err(|error| Refusal::Unavailable(crate::describe(&error)))
+        read(self.client.clone().sign(ask).await)
+    }
+
+    /// A new certificate of our own, in the place of the one we show.
+    ///
+    /// # Errors
+    /// `Unavailable` also when the controller cannot be reached, or does not take the one we show.
+    pub async fn renew(&self, csr: Vec<u8>) -> Result<SignedChain, Refusal> {
+        bounded("certificate request", csr.len(), MAX_CSR)
+            .map_err(|error| Refusal::Invalid(error.to_string()))?;
+        read(self.client.clone().renew(proto::RenewRequest { csr }).await)
     }
 }
 
@@ -87,6 +95,11 @@ pub async fn enrol(
     let ask = proto::EnrolRequest { token: token.into_inner(), csr };
     let answer = EnrolClient::new(channel).enrol(ask).await.map_err(|status| refusal(&status))?;
     Ok(answer.into_inner().try_into()?)
+}
+
+fn read(answer: Result<tonic::Response<proto::SignedChain>, tonic::Status>) -> Result<SignedChain, Refusal> {
+    let signed = answer.map_err(|status| refusal(&status))?.into_inner();
+    signed.try_into().map_err(|error: Malformed| Refusal::Unavailable(crate::describe(&error)))
 }
 
 impl Controller {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outis_model::effect::Resource;
 use outis_model::input::{Component, Health, Role};
-use outis_model::port::{Answer, Refusal, Sign};
+use outis_model::port::{Answer, Refusal, Sign, SignedChain};
 use outis_model::secret::Secret;
 use outis_model::spiffe::SpiffeId;
 use rustls::ServerConfig;
@@ -30,6 +30,13 @@ mod session;
 pub trait Registry: Send + Sync {
     /// Checks the token (audience, pod, that the pod is ours) and signs.
     fn enrol(&self, token: Secret<String>, csr: Vec<u8>) -> Answer<'_, Result<Enrolment, Refusal>>;
+    /// Signs anew for a component that showed its certificate. A token is good once: who is enrolled has no other
+    /// way to a new certificate until the node gives it another token.
+    fn renew<'a>(
+        &'a self,
+        component: &'a Component,
+        csr: Vec<u8>,
+    ) -> Answer<'a, Result<SignedChain, Refusal>>;
     /// The component this ID belongs to, its node taken from the cluster and never from the component.
     fn component_of<'a>(&'a self, id: &'a SpiffeId) -> Answer<'a, Result<Component, Refusal>>;
 }

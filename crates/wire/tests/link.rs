@@ -302,3 +302,18 @@ async fn the_newest_connection_of_a_sender_has_the_seat() {
     );
     second.abort();
 }
+
+#[tokio::test]
+async fn a_component_renews_what_it_shows_and_a_stranger_nothing() {
+    let keys = Keys::new();
+    let house = House::open(&keys).await;
+    let signing = Signing::new(&controller_at(house.address(), keys.client(&agent()))).expect("address");
+    let signed = signing.renew(vec![4, 2]).await.expect("renewed");
+    assert_eq!(signed.id.to_string(), "spiffe://a.example/outis/agent/n1/outis-agent-1");
+    assert_eq!(signed.chain, [vec![4, 2]]);
+    let large = signing.renew(vec![0; outis_wire::MAX_CSR + 1]).await.expect_err("too large");
+    assert!(matches!(large, Refusal::Invalid(_)), "{large:?}");
+    let bare = Signing::new(&controller_at(house.address(), keys.stranger())).expect("address");
+    let refused = bare.renew(vec![1]).await.expect_err("no certificate");
+    assert!(matches!(&refused, Refusal::Denied(text) if text.contains("enrol first")), "{refused:?}");
+}

@@ -1,4 +1,4 @@
-//! Our own certificate: asked for with the projected token, kept in memory beside the process so that a restart
+//! Our own certificate: asked for with the projected token, renewed by itself, kept in memory beside the process so that a restart
 //! of the container, which has the same token, need not ask again.
 
 use std::path::{Path, PathBuf};
@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use outis_identity::tls::Credential;
 use outis_identity::{Key, renew_at};
+use outis_model::port::{Refusal, SignedChain};
 use outis_model::{Secret, SpiffeId, Timestamp};
-use outis_wire::Controller;
+use outis_wire::{Controller, Signing};
 use serde::{Deserialize, Serialize};
 
 use crate::config::LinkConfig;
@@ -42,10 +43,8 @@ impl Own {
     ) -> Result<Self> {
         let file = config.own.join("certificate.json");
         let now = Timestamp::now();
-        let good = |kept: &Kept| {
-            renew_at(kept.not_before, kept.not_after, 128) > now
-                && outis_identity::verify(&kept.chain, roots, now).is_ok()
-        };
+        // One that is due is good enough to be renewed by: the token it came from is used up.
+        let good = |kept: &Kept| outis_identity::verify(&kept.chain, roots, now).is_ok();
         let kept = match read(&file).filter(good) {
             Some(kept) => kept,
             None => enrol(config, controller, &file).await?,
@@ -66,9 +65,22 @@ impl Own {
         Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)).max(Duration::from_secs(5))
     }
 
-    /// A new certificate in the place of this one.
-    pub(super) async fn renew(&mut self, config: &LinkConfig, controller: &Controller) -> Result<()> {
-        let kept = enrol(config, controller, &self.file).await?;
+    /// A new certificate in the place of this one: by this one, or where that is not taken any more by the token.
+    pub(super) async fn renew(
+        &mut self,
+        config: &LinkConfig,
+        controller: &Controller,
+        signing: &Signing,
+    ) -> Result<()> {
+        let (key, now) = (Key::generate()?, Timestamp::now());
+        let kept = match signing.renew(key.request(&config.pod)?).await {
+            Ok(signed) => kept(signed, &key, now, &self.file),
+            Err(Refusal::Denied(why)) => {
+                tracing::warn!(why, "Our certificate is not taken; enrolling anew");
+                enrol(config, controller, &self.file).await?
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
         ensure!(kept.id == self.id, "the controller gave us another identity: {}", kept.id);
         self.credential.set(&kept.chain, &kept.key)?;
         *self = Self::of(&kept, self.credential.clone(), self.file.clone());
@@ -90,15 +102,15 @@ async fn enrol(config: &LinkConfig, controller: &Controller, file: &Path) -> Res
     let now = Timestamp::now();
     let enrolled = outis_wire::enrol(controller, Secret::new(token.trim().to_owned()), csr).await;
     let signed = enrolled.map_err(|error| anyhow::anyhow!(outis_wire::describe(&error)))?.signed;
-    let kept = Kept {
-        id: signed.id,
-        chain: signed.chain,
-        key: key.pkcs8().into_inner(),
-        not_before: now,
-        not_after: signed.not_after,
-    };
+    Ok(kept(signed, &key, now, file))
+}
+
+fn kept(signed: SignedChain, key: &Key, now: Timestamp, file: &Path) -> Kept {
+    let key = key.pkcs8().into_inner();
+    let SignedChain { id, chain, not_after } = signed;
+    let kept = Kept { id, chain, key, not_before: now, not_after };
     keep(&kept, file);
-    Ok(kept)
+    kept
 }
 
 /// A file that cannot be written costs a new token after a restart, and nothing else.

@@ -140,6 +140,12 @@ pub struct SignRequest {
     pub csr: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewRequest {
+    /// PKCS#10, DER.
+    #[prost(bytes = "vec", tag = "1")]
+    pub csr: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedChain {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -316,6 +322,21 @@ pub mod link_client {
             req.extensions_mut().insert(GrpcMethod::new("outis.v1.Link", "Sign"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs a new certificate for the component itself, in the place of the one it shows.
+        pub async fn renew(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignedChain>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/outis.v1.Link/Renew");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("outis.v1.Link", "Renew"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -338,6 +359,11 @@ pub mod link_server {
         async fn sign(
             &self,
             request: tonic::Request<super::SignRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignedChain>, tonic::Status>;
+        /// Signs a new certificate for the component itself, in the place of the one it shows.
+        async fn renew(
+            &self,
+            request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::SignedChain>, tonic::Status>;
     }
     /// Needs a client certificate that names an enrolled component.
@@ -468,6 +494,40 @@ pub mod link_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/outis.v1.Link/Renew" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewSvc<T: Link>(pub Arc<T>);
+                    impl<T: Link> tonic::server::UnaryService<super::RenewRequest> for RenewSvc<T> {
+                        type Response = super::SignedChain;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::RenewRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Link>::renew(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -12,7 +12,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::service::{component, peer, refuse};
 use super::session::Session;
 use super::{Doors, Limits, Why};
+use crate::MAX_CSR;
 use crate::error::status;
+use crate::message::bounded;
 use crate::proto::{self, link_server};
 
 /// Messages between a session and its socket.
@@ -75,7 +77,7 @@ impl link_server::Link for Link {
             return Err(no(Why::Signing, Status::permission_denied(text)));
         }
         let Ok(_place) = self.places.try_acquire() else {
-            return Err(no(Why::TooMany, Status::unavailable("too many signings at once; try again")));
+            return Err(no(Why::TooMany, crowded()));
         };
         let request = SigningRequest::try_from(request.into_inner())
             .map_err(|error| no(Why::Malformed, Status::invalid_argument(error.to_string())))?;
@@ -83,6 +85,28 @@ impl link_server::Link for Link {
         let signed = signed.map_err(|refusal| no(Why::Signing, status(&refusal)))?;
         Ok(Response::new(signed.into()))
     }
+
+    async fn renew(
+        &self,
+        request: Request<proto::RenewRequest>,
+    ) -> Result<Response<proto::SignedChain>, Status> {
+        let peer = peer(&request)?;
+        let component = component(&self.doors, &peer).await?;
+        let no = |why, answer| refuse(&self.doors, &peer, why, answer);
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(no(Why::TooMany, crowded()));
+        };
+        let csr = request.into_inner().csr;
+        bounded("certificate request", csr.len(), MAX_CSR)
+            .map_err(|error| no(Why::Oversize, Status::invalid_argument(error.to_string())))?;
+        let signed = self.doors.registry.renew(&component, csr).await;
+        let signed = signed.map_err(|refusal| no(Why::Signing, status(&refusal)))?;
+        Ok(Response::new(signed.into()))
+    }
+}
+
+fn crowded() -> Status {
+    Status::unavailable("too many signings at once; try again")
 }
 
 /// One seat per sender: the newest connection has it. A seat is only taken when the one before has been left,

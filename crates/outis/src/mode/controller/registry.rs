@@ -29,6 +29,14 @@ impl Registry for Desk {
         Box::pin(self.enrol_with(token, csr))
     }
 
+    fn renew<'a>(
+        &'a self,
+        component: &'a Component,
+        csr: Vec<u8>,
+    ) -> Answer<'a, Result<SignedChain, Refusal>> {
+        Box::pin(self.certify(csr, component))
+    }
+
     fn component_of<'a>(&'a self, id: &'a SpiffeId) -> Answer<'a, Result<Component, Refusal>> {
         Box::pin(async move {
             let component = attest::component_of(&self.house.domain, id);
@@ -67,13 +75,15 @@ impl Desk {
         let component = attest::component(&facts, pod.as_deref(), &house.home).map_err(denied)?;
         // Only a token that would have been taken counts as used: a stranger's noise fills no memory.
         self.replay.first_use(token.reveal(), Timestamp::now()).map_err(denied)?;
-        let leaf = Leaf {
-            id: attest::component_id(&house.domain, &component),
-            dns: vec![],
-            lifetime: self.lifetime(),
-        };
-        let signed = self.issue(&csr, &leaf, &component.to_string(), subject(&component)).await?;
+        let signed = self.certify(csr, &component).await?;
         Ok(Enrolment { signed, bundle: house.bundle() })
+    }
+
+    /// A component's own certificate.
+    async fn certify(&self, csr: Vec<u8>, component: &Component) -> Result<SignedChain, Refusal> {
+        let id = attest::component_id(&self.house.domain, component);
+        let leaf = Leaf { id, dns: vec![], lifetime: self.lifetime() };
+        self.issue(&csr, &leaf, &component.to_string(), subject(component)).await
     }
 
     fn lifetime(&self) -> i64 {
