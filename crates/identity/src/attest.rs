@@ -1,11 +1,12 @@
 //! Who is believed to be what. Pure rules over what the API server said.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
 use outis_model::input::{Component, Role};
 use outis_model::snapshot::Pod;
-use outis_model::{Namespace, NodeName, SpiffeId, Timestamp, TrustDomain};
+use outis_model::{Namespace, NodeName, SpiffeId, TrustDomain};
+
+mod replay;
+
+pub use replay::{Digest, ReplayGuard, UsedTokens};
 
 /// What a TokenReview said of a projected token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +49,9 @@ pub enum NotBelieved {
     /// Used before.
     #[error("the token was used before; each is good for one enrolment")]
     Replayed,
+    /// It cannot be remembered that it was used.
+    #[error("it cannot be told whether the token was used before: {0}")]
+    Unremembered(String),
     /// Too many tokens are remembered to tell whether this one was used.
     #[error("more enrolments than can be told apart in two hours; try again later")]
     Crowded,
@@ -86,11 +90,7 @@ pub fn component(
         return Err(NotBelieved::Audience(facts.audiences.clone()));
     }
     let account = facts.username.strip_prefix(&format!("system:serviceaccount:{system}:"));
-    let role = match account {
-        Some("outis-agent") => Role::Agent,
-        Some("outis-webhook") => Role::Webhook,
-        _ => return Err(NotBelieved::Account(facts.username.clone())),
-    };
+    let role = account.and_then(role_of).ok_or_else(|| NotBelieved::Account(facts.username.clone()))?;
     let found = pod.map_or("none", |pod| pod.uid.as_str());
     let Some(pod) = pod.filter(|pod| pod.uid.as_str() == facts.pod_uid && &pod.namespace == system) else {
         return Err(NotBelieved::Pod { token: facts.pod_uid.clone(), found: found.into() });
@@ -100,6 +100,24 @@ pub fn component(
     }
     let node = pod.node.clone().ok_or_else(|| NotBelieved::Node(pod.name.to_string()))?;
     Ok(Component { role, pod: pod.name.to_string(), node })
+}
+
+/// The mode that runs under one of our service accounts.
+fn role_of(account: &str) -> Option<Role> {
+    match account {
+        "outis-agent" => Some(Role::Agent),
+        "outis-webhook" => Some(Role::Webhook),
+        _ => None,
+    }
+}
+
+/// The component a pod of our namespace is meant to be; none while it is on no node, or has ended.
+#[must_use]
+pub fn component_in(pod: &Pod, system: &Namespace) -> Option<Component> {
+    let role = role_of(pod.service_account.as_str())?;
+    let here = &pod.namespace == system && !pod.ended;
+    let node = pod.node.clone().filter(|_| here)?;
+    Some(Component { role, pod: pod.name.to_string(), node })
 }
 
 /// The identity of a component's own certificate.
@@ -143,40 +161,6 @@ pub fn entitled(domain: &TrustDomain, node: &NodeName, pod: &Pod) -> Result<Spif
         return Err(NotBelieved::Ended(format!("{}/{}", pod.namespace, pod.name)));
     }
     Ok(domain.workload(&pod.namespace, &pod.service_account))
-}
-
-/// Tokens that were used, until they expire on their own.
-#[derive(Debug, Default)]
-pub struct ReplayGuard {
-    used: Mutex<BTreeMap<[u8; 32], Timestamp>>,
-}
-
-impl ReplayGuard {
-    /// Tokens remembered at most; beyond, the guard refuses rather than forgets.
-    const LIMIT: usize = 65_536;
-    /// Longer than a projected token of ours lives.
-    const KEEP: i64 = 7200;
-
-    /// Takes a token for its first use.
-    ///
-    /// # Errors
-    /// It was used before, or too many are remembered to tell.
-    pub fn first_use(&self, token: &str, now: Timestamp) -> Result<(), NotBelieved> {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref(),
-        );
-        let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        used.retain(|_, at| now.as_second() - at.as_second() < Self::KEEP);
-        if used.contains_key(&digest) {
-            return Err(NotBelieved::Replayed);
-        }
-        if used.len() >= Self::LIMIT {
-            return Err(NotBelieved::Crowded);
-        }
-        used.insert(digest, now);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

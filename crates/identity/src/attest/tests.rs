@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn system() -> Namespace {
@@ -78,17 +80,6 @@ fn a_node_gets_identities_for_its_own_pods_alone() {
 }
 
 #[test]
-fn a_token_is_good_once() {
-    let (guard, now) = (ReplayGuard::default(), Timestamp::UNIX_EPOCH);
-    assert_eq!(guard.first_use("a", now), Ok(()));
-    assert_eq!(guard.first_use("b", now), Ok(()));
-    assert_eq!(guard.first_use("a", now), Err(NotBelieved::Replayed));
-    // Long after it expired on its own, remembering it protects nothing.
-    let later = Timestamp::from_second(ReplayGuard::KEEP).expect("in range");
-    assert_eq!(guard.first_use("a", later), Ok(()));
-}
-
-#[test]
 fn an_ended_pod_is_nobody() {
     let (domain, node): (TrustDomain, NodeName) =
         ("cluster.local".parse().expect("domain"), "node-1".parse().expect("node"));
@@ -99,15 +90,15 @@ fn an_ended_pod_is_nobody() {
 }
 
 #[test]
-fn a_full_guard_refuses_rather_than_forgets() {
-    let (guard, now) = (ReplayGuard::default(), Timestamp::UNIX_EPOCH);
-    {
-        let mut used = guard.used.lock().expect("lock");
-        used.extend((0..ReplayGuard::LIMIT as u64).map(|number| {
-            let mut digest = [0; 32];
-            digest[..8].copy_from_slice(&number.to_be_bytes());
-            (digest, now)
-        }));
+fn a_pod_of_ours_is_the_component_it_is_meant_to_be_and_others_are_none() {
+    let agent = component(&facts(), Some(&pod()), &system()).expect("believed");
+    assert_eq!(component_in(&pod(), &system()), Some(agent));
+    for other in [
+        Pod { ended: true, ..pod() },
+        Pod { node: None, ..pod() },
+        Pod { namespace: "shop".parse().expect("ns"), ..pod() },
+        Pod { service_account: "default".parse().expect("account"), ..pod() },
+    ] {
+        assert_eq!(component_in(&other, &system()), None);
     }
-    assert_eq!(guard.first_use("new", now), Err(NotBelieved::Crowded));
 }

@@ -13,6 +13,7 @@ mod registration;
 mod registry;
 mod rules;
 mod serving;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -140,6 +141,7 @@ async fn work(
     let domain = spec.trust_domain.0.parse().context("the trust domain")?;
     let now = Timestamp::now();
     let authority = ca::ready(&client, &config.namespace, &domain, &state, now).await?;
+    let replay = tokens::guard(&state).await?;
     readiness.holds("authority");
     let (spec_sender, spec) = watch::channel(spec);
     let (inputs, received) = mpsc::channel(8192);
@@ -171,7 +173,7 @@ async fn work(
     tokio::spawn(parked::filing(Arc::clone(&house), Arc::clone(&parked)));
     let desk = Arc::new(registry::Desk {
         house: Arc::clone(&house),
-        replay: attest::ReplayGuard::default(),
+        replay,
         parked,
     });
     let doors = outis_wire::Doors {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outis_identity::Leaf;
-use outis_identity::attest::{self, ReplayGuard, TokenFacts};
+use outis_identity::attest::{self, NotBelieved, ReplayGuard, TokenFacts};
 use outis_model::alert::Priority;
 use outis_model::input::Component;
 use outis_model::port::{Answer, Refusal, Sign, SignedChain, SigningRequest};
@@ -20,7 +20,7 @@ use crate::mode::record;
 /// Answers for the link.
 pub(crate) struct Desk {
     pub(crate) house: Arc<House>,
-    pub(crate) replay: ReplayGuard,
+    pub(crate) replay: Arc<ReplayGuard>,
     pub(crate) parked: Arc<Parked>,
 }
 
@@ -71,12 +71,24 @@ impl Desk {
             true => house.pod(find).await,
             false => None,
         };
-        let denied = |error: attest::NotBelieved| Refusal::Denied(error.to_string());
+        let denied = |error: NotBelieved| Refusal::Denied(error.to_string());
         let component = attest::component(&facts, pod.as_deref(), &house.home).map_err(denied)?;
         // Only a token that would have been taken counts as used: a stranger's noise fills no memory.
-        self.replay.first_use(token.reveal(), Timestamp::now()).map_err(denied)?;
+        self.first_use(token).await?;
         let signed = self.certify(csr, &component).await?;
         Ok(Enrolment { signed, bundle: house.bundle() })
+    }
+
+    /// A token's first use; that it was used is on disk when this returns.
+    async fn first_use(&self, token: Secret<String>) -> Result<(), Refusal> {
+        let replay = Arc::clone(&self.replay);
+        let used = tokio::task::spawn_blocking(move || replay.first_use(token.reveal(), Timestamp::now()));
+        match used.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ NotBelieved::Unremembered(_))) => Err(unavailable(error.into())),
+            Ok(Err(error)) => Err(Refusal::Denied(error.to_string())),
+            Err(error) => Err(unavailable(error.into())),
+        }
     }
 
     /// A component's own certificate.
