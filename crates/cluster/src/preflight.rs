@@ -61,7 +61,7 @@ async fn permissions(client: &Client, plan: &Plan) -> Result<Vec<Obstacle>, kube
     for (group, resource, verb) in NEEDED {
         let namespace = matches!(group, "apps" | "networking.k8s.io" | "").then_some(&plan.namespace);
         let namespace = namespace.filter(|_| resource != "namespaces");
-        if !may_i(client, &Access { namespace, verb, group, resource }).await? {
+        if !may_i(client, &Access { namespace, verb, group, resource, name: "" }).await? {
             missing.push(format!("{verb} {resource}"));
         }
     }

@@ -59,6 +59,8 @@ pub struct Access<'a> {
     pub group: &'a str,
     /// Plural, with subresource after a slash.
     pub resource: &'a str,
+    /// One object; empty for all of them.
+    pub name: &'a str,
 }
 
 impl Access<'_> {
@@ -70,6 +72,7 @@ impl Access<'_> {
             group: Some(self.group.into()),
             resource: Some(resource.into()),
             subresource: (!sub.is_empty()).then(|| sub.into()),
+            name: (!self.name.is_empty()).then(|| self.name.into()),
             ..ResourceAttributes::default()
         }
     }

@@ -256,7 +256,7 @@ async fn a_token_tells_its_account_and_only_for_its_audience() {
 async fn rights_are_asked_for_a_user_and_for_ourselves() {
     let client = client().await;
     let default = "default".parse().expect("name");
-    let access = Access { namespace: Some(&default), verb: "get", group: "", resource: "pods/log" };
+    let access = Access { namespace: Some(&default), verb: "get", group: "", resource: "pods/log", name: "" };
     assert!(may_i(&client, &access).await.expect("answered"));
     let nobody = User { username: "jo".into(), ..User::default() };
     assert!(!may(&client, &nobody, &access).await.expect("answered"));

@@ -3,32 +3,38 @@
 use outis_model::port::SignedChain;
 use outis_model::{SpiffeId, Timestamp, TrustDomain};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls_pki_types::CertificateSigningRequestDer;
 
 use crate::error::IdentityError;
 use crate::keys::Key;
-use crate::seal::{Keys, SealKey, Sealed, open, seal};
+use crate::rotation::{Phase, Rotation, Step};
+use crate::seal::{SealKey, Sealed, open, seal};
+
+mod line;
+
+use line::{INTERMEDIATE_LIFE, Line, ROOT_LIFE, der};
 
 const DAY: i64 = 86_400;
-const ROOT_LIFE: i64 = 3650 * DAY;
-const INTERMEDIATE_LIFE: i64 = 90 * DAY;
 /// The shortest lifetime of a leaf.
 const SHORTEST: i64 = 60;
+/// The longest lifetime of a leaf, in seconds.
+pub const LONGEST: i64 = DAY;
 /// How far a certificate's validity reaches back, for clocks that are behind.
 const BACKDATE: i64 = 10;
 
-/// Root and intermediate with their keys.
+/// Root and intermediate with their keys; while the root is replaced, the next ones beside them.
 pub struct Authority {
     domain: TrustDomain,
-    root: Vec<u8>,
-    intermediate: Vec<u8>,
+    /// Signs.
+    line: Line,
+    /// Made, and not signing yet.
+    next: Option<Line>,
+    /// Former roots that are still trusted. Nobody has their keys any more.
     retired: Vec<Vec<u8>>,
-    root_key: Key,
-    issuer: Issuer<'static, KeyPair>,
-    intermediate_ends: Timestamp,
+    rotation: Rotation,
 }
 
 /// What a leaf should say.
@@ -48,26 +54,8 @@ impl Authority {
     /// # Errors
     /// The library or the random source refused.
     pub fn create(domain: &TrustDomain, now: Timestamp) -> Result<Self, IdentityError> {
-        let root_key = Key::generate()?;
-        let params = ca_params(domain, "Outis root", 1, now, ROOT_LIFE)?;
-        let root = params.self_signed(&root_key.0).map_err(|error| failed("root", &error))?;
-        let root = root.der().to_vec();
-        let (intermediate, key) = intermediate(domain, &root, &root_key, now)?;
-        Self::join(domain.clone(), root, intermediate, vec![], root_key, key)
-    }
-
-    fn join(
-        domain: TrustDomain,
-        root: Vec<u8>,
-        intermediate: Vec<u8>,
-        retired: Vec<Vec<u8>>,
-        root_key: Key,
-        key: Key,
-    ) -> Result<Self, IdentityError> {
-        let der = CertificateDer::from(intermediate.clone());
-        let intermediate_ends = crate::tls::validity(&intermediate)?.1;
-        let issuer = Issuer::from_ca_cert_der(&der, key.0).map_err(|error| failed("issuer", &error))?;
-        Ok(Self { domain, root, intermediate, retired, root_key, issuer, intermediate_ends })
+        let line = Line::create(domain, now)?;
+        Ok(Self { domain: domain.clone(), line, next: None, retired: vec![], rotation: Rotation::default() })
     }
 
     /// The authority at rest.
@@ -75,54 +63,89 @@ impl Authority {
     /// # Errors
     /// The random source refused.
     pub fn seal(&self, key: &SealKey) -> Result<Sealed, IdentityError> {
-        let keys = Keys {
-            root: self.root_key.pkcs8().into_inner(),
-            intermediate: self.issuer.key().serialize_der(),
-        };
-        let certificates = Sealed {
-            root: hex::encode(&self.root),
-            intermediate: hex::encode(&self.intermediate),
-            retired: self.retired.iter().map(hex::encode).collect(),
-            keys: String::new(),
-        };
-        seal(key, &keys, certificates)
+        let mut keys = self.line.keys();
+        keys.next = self.next.as_ref().map(|line| Box::new(line.keys()));
+        seal(key, &keys, self.open_part())
     }
 
-    /// The authority from rest.
+    /// What of the authority lies in the open, keys left out.
+    fn open_part(&self) -> Sealed {
+        Sealed {
+            line: self.line.certificates(),
+            retired: self.retired.iter().map(hex::encode).collect(),
+            next: self.next.as_ref().map(Line::certificates),
+            rotation: self.rotation.clone(),
+            keys: String::new(),
+        }
+    }
+
+    /// Whether this is what was put to rest.
+    #[must_use]
+    pub fn rests_in(&self, sealed: &Sealed) -> bool {
+        self.open_part() == Sealed { keys: String::new(), ..sealed.clone() }
+    }
+
+    /// The authority from rest, in the phase it was put to rest in.
     ///
     /// # Errors
-    /// Another key, changed bytes (certificates included), bytes that are none of ours, or an authority
-    /// of another trust domain.
+    /// Another key, changed bytes (certificates and phase included), bytes that are none of ours, or an
+    /// authority of another trust domain.
     pub fn open(domain: &TrustDomain, sealed: &Sealed, key: &SealKey) -> Result<Self, IdentityError> {
         let keys = open(key, sealed)?;
-        let der =
-            |text: &str| hex::decode(text).map_err(|error| IdentityError::Certificate(error.to_string()));
         let retired = sealed.retired.iter().map(|text| der(text)).collect::<Result<_, _>>()?;
-        let found = crate::tls::id_of(&der(&sealed.root)?)?;
-        if found != domain.id() {
-            return Err(IdentityError::OtherDomain { found, expected: domain.id() });
-        }
-        let (root_key, issuing) = (Key::from_pkcs8(&keys.root)?, Key::from_pkcs8(&keys.intermediate)?);
-        Self::join(domain.clone(), der(&sealed.root)?, der(&sealed.intermediate)?, retired, root_key, issuing)
+        let next = match (&sealed.next, &keys.next) {
+            (Some(sealed), Some(keys)) => Some(Line::open(domain, sealed, keys)?),
+            (None, None) => None,
+            _ => return Err(IdentityError::Unseal),
+        };
+        let line = Line::open(domain, &sealed.line, &keys)?;
+        Ok(Self { domain: domain.clone(), line, next, retired, rotation: sealed.rotation.clone() })
     }
 
-    /// The roots of the trust bundle, DER each.
+    /// The roots of the trust bundle, DER each; the one that signs first.
     #[must_use]
     pub fn roots(&self) -> Vec<Vec<u8>> {
-        std::iter::once(&self.root).chain(&self.retired).cloned().collect()
+        let published = self.rotation.phase >= Phase::Published;
+        let next = self.next.iter().filter(|_| published).map(|line| &line.root);
+        std::iter::once(&self.line.root).chain(next).chain(&self.retired).cloned().collect()
     }
 
     /// The intermediate, DER: with another one, leaves are signed by another key.
     #[must_use]
     pub fn intermediate(&self) -> &[u8] {
-        &self.intermediate
+        &self.line.intermediate
+    }
+
+    /// A short name of the root that signs: the beginning of its SHA-256.
+    #[must_use]
+    pub fn root(&self) -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.line.root);
+        hex::encode(&digest.as_ref()[..8])
+    }
+
+    /// When that root ends.
+    #[must_use]
+    pub fn root_ends(&self) -> Timestamp {
+        self.line.root_ends
+    }
+
+    /// How far the replacement of the root is.
+    #[must_use]
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
+    /// Whether a tenth of the root's life or less is left.
+    #[must_use]
+    pub fn root_due(&self, now: Timestamp) -> bool {
+        now.as_second() > self.line.root_ends.as_second() - ROOT_LIFE / 10
     }
 
     /// Whether the intermediate is past two thirds of its life and should be replaced. Leaves of the
     /// old one stay valid: they carry it, and the root is the same.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> bool {
-        now.as_second() > self.intermediate_ends.as_second() - INTERMEDIATE_LIFE / 3
+        now.as_second() > self.line.intermediate_ends.as_second() - INTERMEDIATE_LIFE / 3
     }
 
     /// The same root with a new intermediate.
@@ -130,9 +153,44 @@ impl Authority {
     /// # Errors
     /// The library or the random source refused.
     pub fn rotated(&self, now: Timestamp) -> Result<Self, IdentityError> {
-        let (intermediate, key) = intermediate(&self.domain, &self.root, &self.root_key, now)?;
-        let root_key = Key::from_pkcs8(self.root_key.pkcs8().reveal())?;
-        Self::join(self.domain.clone(), self.root.clone(), intermediate, self.retired.clone(), root_key, key)
+        Ok(Self { line: self.line.renewed(&self.domain, now)?, ..self.copy()? })
+    }
+
+    /// The authority after a step of replacing its root. `by` is who asked for a new one.
+    ///
+    /// # Errors
+    /// The library or the random source refused, or there is no next root to sign with.
+    pub fn stepped(&self, step: &Step, by: &str, now: Timestamp) -> Result<Self, IdentityError> {
+        let mut after = self.copy()?;
+        after.rotation = self.rotation.after(step, by, now);
+        match step {
+            Step::Prepare => after.next = Some(Line::create(&self.domain, now)?),
+            Step::Activate(_) => {
+                let next = after.next.take().ok_or(IdentityError::NoNext)?;
+                // The old root's key goes here, and with it whoever could sign under it.
+                after.retired.push(std::mem::replace(&mut after.line, next).root);
+            }
+            Step::Retire => after.retired.clear(),
+            Step::Wait | Step::Recount | Step::Publish | Step::Finish(_) => {}
+        }
+        Ok(after)
+    }
+
+    /// The same authority for a controller that has just begun; see `Rotation::resumed`.
+    #[must_use]
+    pub fn resumed(mut self, now: Timestamp) -> Self {
+        self.rotation = self.rotation.resumed(now);
+        self
+    }
+
+    fn copy(&self) -> Result<Self, IdentityError> {
+        Ok(Self {
+            domain: self.domain.clone(),
+            line: self.line.copy()?,
+            next: self.next.as_ref().map(Line::copy).transpose()?,
+            retired: self.retired.clone(),
+            rotation: self.rotation.clone(),
+        })
     }
 
     /// Signs the public key of a request; nothing else of the request counts.
@@ -161,7 +219,7 @@ impl Authority {
         leaf: &Leaf,
         now: Timestamp,
     ) -> Result<SignedChain, IdentityError> {
-        if !(SHORTEST..=DAY).contains(&leaf.lifetime) {
+        if !(SHORTEST..=LONGEST).contains(&leaf.lifetime) {
             return Err(IdentityError::Lifetime(leaf.lifetime));
         }
         if leaf.id.trust_domain() != &self.domain || leaf.id.path().is_empty() {
@@ -170,16 +228,16 @@ impl Authority {
                 expected: format!("a workload of {}", self.domain),
             });
         }
-        if self.intermediate_ends.as_second() < now.as_second() + SHORTEST {
-            return Err(IdentityError::Ended(self.intermediate_ends));
+        if self.line.intermediate_ends.as_second() < now.as_second() + SHORTEST {
+            return Err(IdentityError::Ended(self.line.intermediate_ends));
         }
-        let ends = (now.as_second() + leaf.lifetime).min(self.intermediate_ends.as_second());
+        let ends = (now.as_second() + leaf.lifetime).min(self.line.intermediate_ends.as_second());
         let params = leaf_params(leaf, now.as_second() - BACKDATE, ends)?;
-        let cert = params.signed_by(key, &self.issuer).map_err(|error| failed("leaf", &error))?;
+        let cert = params.signed_by(key, &self.line.issuer).map_err(|error| failed("leaf", &error))?;
         let not_after = Timestamp::from_second(ends).expect("a time of ours");
         Ok(SignedChain {
             id: leaf.id.clone(),
-            chain: vec![cert.der().to_vec(), self.intermediate.clone()],
+            chain: vec![cert.der().to_vec(), self.line.intermediate.clone()],
             not_after,
         })
     }
@@ -193,39 +251,6 @@ pub fn renew_at(not_before: Timestamp, not_after: Timestamp, jitter: u8) -> Time
     let moved = life / 10 * (i64::from(jitter) - 128) / 256;
     let at = not_before.as_millisecond() + life / 2 + moved;
     Timestamp::from_millisecond(at).unwrap_or(not_after)
-}
-
-fn intermediate(
-    domain: &TrustDomain,
-    root: &[u8],
-    root_key: &Key,
-    now: Timestamp,
-) -> Result<(Vec<u8>, Key), IdentityError> {
-    let key = Key::generate()?;
-    let der = CertificateDer::from(root.to_vec());
-    let issuer = Issuer::from_ca_cert_der(&der, &root_key.0).map_err(|error| failed("issuer", &error))?;
-    let params = ca_params(domain, "Outis intermediate", 0, now, INTERMEDIATE_LIFE)?;
-    let cert = params.signed_by(&key.0, &issuer).map_err(|error| failed("intermediate", &error))?;
-    Ok((cert.der().to_vec(), key))
-}
-
-fn ca_params(
-    domain: &TrustDomain,
-    name: &str,
-    below: u8,
-    now: Timestamp,
-    life: i64,
-) -> Result<CertificateParams, IdentityError> {
-    let mut params = base(now.as_second() - BACKDATE, now.as_second() + life)?;
-    // The serial in the name keeps one authority's intermediates apart for path building.
-    let serial =
-        params.serial_number.as_ref().map(|serial| hex::encode(&serial.to_bytes()[..4])).unwrap_or_default();
-    params.distinguished_name.push(DnType::OrganizationName, "Outis");
-    params.distinguished_name.push(DnType::CommonName, format!("{name} {serial}"));
-    params.subject_alt_names = vec![uri(&domain.id())?];
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(params)
 }
 
 fn leaf_params(leaf: &Leaf, from: i64, to: i64) -> Result<CertificateParams, IdentityError> {
@@ -274,5 +299,7 @@ pub(crate) fn failed(what: &'static str, error: &rcgen::Error) -> IdentityError 
     IdentityError::Make { what, why: error.to_string() }
 }
 
+#[cfg(test)]
+mod rotation_tests;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,9 @@ pub enum IdentityError {
     /// The intermediate is at its end.
     #[error("the intermediate ends at {0}, too soon to sign with; rotate it")]
     Ended(outis_model::Timestamp),
+    /// Nothing was prepared.
+    #[error("there is no next root to sign with; one has to be prepared first")]
+    NoNext,
     /// A key that is none.
     #[error("not a private key: {0}")]
     Key(String),

@@ -6,14 +6,15 @@ mod authority;
 mod error;
 mod keys;
 pub mod proof;
+pub mod rotation;
 mod seal;
 pub mod serving;
 pub mod tls;
 
-pub use authority::{Authority, Leaf, renew_at};
+pub use authority::{Authority, LONGEST, Leaf, renew_at};
 pub use error::IdentityError;
 pub use keys::Key;
-pub use seal::{SealKey, Sealed};
+pub use seal::{Certificates, SealKey, Sealed};
 
 /// Verifies a chain (leaf first, DER each) against a bundle's roots; gives the identity.
 ///

@@ -32,6 +32,17 @@ pub enum Input {
     },
     /// Every ready webhook pod was tried by the canary: all of one look, none when there is none.
     Probed(Vec<Probe>),
+    /// A component said what became of a resource.
+    Acknowledged {
+        /// Who.
+        from: Component,
+        /// Which resource.
+        name: String,
+        /// Which version of it.
+        version: u64,
+        /// Why it is not in force; `None` when it is.
+        error: Option<String>,
+    },
     /// We ourselves did or refused something worth remembering.
     Happened(Record),
     /// Time passed.

@@ -105,7 +105,7 @@ struct Attached {
 }
 
 /// The controller's roots, as it published them.
-async fn trust(client: &Client, config: &LinkConfig) -> Result<(TrustDomain, Vec<Vec<u8>>)> {
+async fn trust(client: &Client, config: &LinkConfig) -> Result<TrustBundle> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), config.namespace.as_str());
     let found = maps
         .get("outis-trust")
@@ -113,25 +113,29 @@ async fn trust(client: &Client, config: &LinkConfig) -> Result<(TrustDomain, Vec
         .context("the controller has not published its roots (ConfigMap outis-trust)")?;
     let data = found.data.unwrap_or_default();
     let held = |key: &str| data.get(key).with_context(|| format!("ConfigMap outis-trust has no {key}"));
-    let domain = held("trustDomain")?.parse().context("ConfigMap outis-trust: trustDomain")?;
-    Ok((domain, outis_identity::from_pem(held("bundle.pem")?.as_bytes())?))
+    let trust_domain = held("trustDomain")?.parse().context("ConfigMap outis-trust: trustDomain")?;
+    let roots = outis_identity::from_pem(held("bundle.pem")?.as_bytes())?;
+    // A controller that replaces no roots says no version.
+    let sequence = data.get("version").map_or("1", String::as_str);
+    let sequence = sequence.parse().context("ConfigMap outis-trust: version")?;
+    Ok(TrustBundle { trust_domain, roots, sequence })
 }
 
 async fn attach(config: &LinkConfig, client: &Client, ends: &Ends) -> Result<Attached> {
     let address = config.controller.clone().context("no controller was named")?;
-    let (domain, roots) = trust(client, config).await?;
+    let bundle = trust(client, config).await?;
+    let domain = bundle.trust_domain.clone();
     let (credential, trust) = (Credential::default(), Trust::default());
-    trust.set(&roots)?;
+    trust.set(&bundle.roots)?;
     let expected = Expected::Ids(vec![attest::controller_id(&domain)]);
     let tls = outis_identity::tls::client(&credential, &trust, expected.clone())?;
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
     let name = ServerName::try_from(host).with_context(|| format!("{address} is no host:port"))?;
     let controller = Controller { address, name, tls };
-    let own = Own::ready(config, &controller, &credential, &roots).await?;
+    let own = Own::ready(config, &controller, &credential, &bundle.roots).await?;
     let component =
         attest::component_of(&domain, &own.id).context("the controller gave us no component's identity")?;
-    let bundle = TrustBundle { trust_domain: domain.clone(), roots, sequence: 1 };
-    ends.bundle.send_if_modified(|held| held.is_none().then(|| *held = Some(bundle)).is_some());
+    take_over(&ends.bundle, bundle);
     let signing = Signing::new(&controller)?;
     ends.signing.send_replace(Some(signing.clone()));
     info!(id = %own.id, until = %own.not_after, "Enrolled");
@@ -210,14 +214,19 @@ impl Receive for Taking {
             }
             let bundle = bundle::read(&self.domain, &resource).map_err(|error| format!("{error:#}"))?;
             self.trust.set(&bundle.roots).map_err(|error| error.to_string())?;
-            self.ends.bundle.send_if_modified(|held| {
-                let new = held.as_ref().is_none_or(|held| held.roots != bundle.roots);
-                if new {
-                    *held = Some(bundle);
-                }
-                new
-            });
+            take_over(&self.ends.bundle, bundle);
             Ok(())
         })
     }
+}
+
+/// Hands a bundle on to whoever waits for one, if its roots are others.
+fn take_over(bundles: &watch::Sender<Option<TrustBundle>>, bundle: TrustBundle) {
+    bundles.send_if_modified(|held| {
+        let new = held.as_ref().is_none_or(|held| held.roots != bundle.roots);
+        if new {
+            *held = Some(bundle);
+        }
+        new
+    });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use outis_identity::rotation::Phase;
 use outis_model::Timestamp;
 use outis_model::input::Protection;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub(crate) struct Status {
     pub(crate) version: String,
     /// Trust domain.
     pub(crate) trust_domain: String,
+    /// Our roots, and how far the replacement of one is.
+    pub(crate) identity: Option<RotationState>,
     /// When the controller started.
     pub(crate) since: Option<Timestamp>,
     /// Agents and webhooks that ever linked, those away included.
@@ -34,6 +37,39 @@ pub(crate) struct Status {
     pub(crate) refused: BTreeMap<String, u64>,
     /// Counters.
     pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// Our roots, and how far the replacement of one is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RotationState {
+    pub(crate) phase: Phase,
+    /// Version of the trust bundle.
+    pub(crate) bundle: u64,
+    /// How many roots it holds.
+    pub(crate) roots: usize,
+    /// The one that signs.
+    pub(crate) root: String,
+    pub(crate) root_ends: Timestamp,
+    /// Who asked for the last rotation; empty when there was none.
+    pub(crate) asked_by: String,
+    pub(crate) since: Timestamp,
+    /// What it waits for.
+    pub(crate) waiting: Vec<String>,
+}
+
+impl RotationState {
+    /// One line for people.
+    pub(crate) fn line(&self) -> String {
+        let Self { phase, bundle, root, root_ends, since, asked_by, .. } = self;
+        match phase {
+            Phase::Steady => format!("root {root} until {root_ends}, bundle {bundle}"),
+            _ => format!(
+                "root {root}, bundle {bundle} with {} roots; a new root, asked for by {asked_by}: {phase} since {since}",
+                self.roots
+            ),
+        }
+    }
 }
 
 /// One agent or webhook.

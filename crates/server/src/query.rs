@@ -1,4 +1,4 @@
-//! The controller's read API, for `outis events`, `why`, `status`, `log` and `identity`.
+//! The controller's API for people, for `outis events`, `why`, `status`, `log` and `identity`.
 //!
 //! Reached through the API server's service proxy, which takes the caller's credentials off before
 //! it forwards. So the caller proves who they are by a key whose public half they put into a
@@ -8,8 +8,11 @@
 //! Who may read what: a record of a namespace is for those who may read its pods' logs, a record of
 //! no namespace for those who may do so in all of them. Nothing is filtered silently: a namespace
 //! the caller may not read is refused by name.
+//!
+//! One thing can be changed here: `POST /v1/identity/rotate`, for those with a right of its own.
 
 pub mod proof;
+mod rotate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -28,6 +31,7 @@ use outis_model::name::Namespace;
 use outis_model::port::{Answer, Refusal, Updates};
 use outis_model::record::{Logged, RecordId, RecordKind};
 use outis_model::{Timestamp, review::User};
+pub use rotate::{Orders, Rotate, Rotating};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -98,16 +102,18 @@ pub trait Authenticate: Send + Sync {
 struct Shared {
     library: Arc<dyn Library>,
     door: Arc<dyn Authenticate>,
+    orders: Arc<dyn Orders>,
 }
 
-/// The read API's routes.
-pub fn router(library: Arc<dyn Library>, door: Arc<dyn Authenticate>) -> Router {
-    let shared = Shared { library, door };
+/// The API's routes.
+pub fn router(library: Arc<dyn Library>, door: Arc<dyn Authenticate>, orders: Arc<dyn Orders>) -> Router {
+    let shared = Shared { library, door, orders };
     Router::new()
         .route("/v1/events", get(events))
         .route("/v1/records/{id}", get(record))
         .route("/v1/status", get(status))
         .route("/v1/log", get(export))
+        .route("/v1/identity/rotate", post(rotate::rotate))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), authenticate))
         .with_state(shared)
 }

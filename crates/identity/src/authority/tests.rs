@@ -1,19 +1,19 @@
 use super::*;
-use crate::verify;
+use crate::{Certificates, verify};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().expect("time")
 }
 
-fn later(seconds: i64) -> Timestamp {
+pub(super) fn later(seconds: i64) -> Timestamp {
     Timestamp::from_second(now().as_second() + seconds).expect("in range")
 }
 
-fn domain() -> TrustDomain {
+pub(super) fn domain() -> TrustDomain {
     "cluster.local".parse().expect("domain")
 }
 
-fn backend() -> Leaf {
+pub(super) fn backend() -> Leaf {
     Leaf {
         id: "spiffe://cluster.local/ns/shop/sa/backend".parse().expect("id"),
         dns: vec![],
@@ -21,7 +21,7 @@ fn backend() -> Leaf {
     }
 }
 
-fn issued(authority: &Authority) -> SignedChain {
+pub(super) fn issued(authority: &Authority) -> SignedChain {
     let request = Key::generate().expect("key").request("whoever").expect("request");
     authority.sign(&request, &backend(), now()).expect("signed")
 }
@@ -113,10 +113,13 @@ fn a_sealed_authority_takes_no_root_but_its_own() {
     );
     let key = SealKey::generate().expect("key");
     let sealed = mine.seal(&key).expect("sealed");
-    let planted = hex::encode(&foreign.roots()[0]);
+    let (planted, signs) = (hex::encode(&foreign.roots()[0]), hex::encode(foreign.intermediate()));
+    let line = sealed.line.clone();
     for changed in [
-        Sealed { root: planted.clone(), ..sealed.clone() },
-        Sealed { intermediate: hex::encode(foreign.intermediate()), ..sealed.clone() },
+        Sealed { line: Certificates { root: planted.clone(), ..line.clone() }, ..sealed.clone() },
+        Sealed { line: Certificates { intermediate: signs, ..line.clone() }, ..sealed.clone() },
+        Sealed { next: Some(line), ..sealed.clone() },
+        Sealed { rotation: Rotation { version: 9, ..Rotation::default() }, ..sealed.clone() },
         Sealed { retired: vec![planted], ..sealed.clone() },
     ] {
         assert_eq!(Authority::open(&domain(), &changed, &key).err(), Some(IdentityError::Unseal));
@@ -182,7 +185,8 @@ mod properties {
             prop_assert!(verify(std::slice::from_ref(&bytes), std::slice::from_ref(&bytes), now()).is_err());
             prop_assert!(crate::from_pem(&bytes).is_err());
             prop_assert!(Key::from_pkcs8(&bytes).is_err());
-            let sealed = Sealed { root: hex::encode(&bytes), intermediate: String::new(), retired: vec![], keys: hex::encode(&bytes) };
+            let line = Certificates { root: hex::encode(&bytes), intermediate: String::new() };
+            let sealed = Sealed { line, retired: vec![], next: None, rotation: Rotation::default(), keys: hex::encode(&bytes) };
             let key = SealKey::from_bytes(&[7; 32]).expect("32 bytes");
             prop_assert!(Authority::open(&domain(), &sealed, &key).is_err());
         }

@@ -130,6 +130,21 @@ pub(crate) enum Identity {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Our roots, and how far the replacement of one is.
+    Status {
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Replace the intermediate, or with --root the root: everything goes on verifying all the while.
+    Rotate {
+        /// The root. The old one is trusted until every certificate under it has ended.
+        #[arg(long)]
+        root: bool,
+        /// Seconds to follow it for; it goes on by itself afterwards.
+        #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+        timeout: u64,
+    },
     /// Print the trust bundle (PEM).
     Bundle,
     /// Verify a certificate chain (PEM) against a trust bundle, and print its identity.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{AsyncBufRead, AsyncBufReadExt, StreamExt};
+use http::Method;
 use kube::Client;
 use outis_identity::Key;
 use outis_model::{Namespace, Timestamp};
@@ -51,12 +52,21 @@ impl Asker {
 
     /// The whole answer.
     pub(super) async fn text(&mut self, target: &str) -> Result<String> {
-        let request = self.request(target).await?;
+        self.answer(Method::GET, target).await
+    }
+
+    /// What came of something we want changed, as JSON.
+    pub(super) async fn post<T: DeserializeOwned>(&mut self, target: &str) -> Result<T> {
+        read(&self.answer(Method::POST, target).await?)
+    }
+
+    async fn answer(&mut self, method: Method, target: &str) -> Result<String> {
+        let request = self.request(method.clone(), target).await?;
         match self.within(self.client.request_text(request)).await? {
             Ok(text) => Ok(text),
             // The cluster may have been made anew, or the request cleaned away: once more with a new key.
             Err(kube::Error::Api(status)) if status.code == 401 && self.proof.take().is_some() => {
-                let request = self.request(target).await?;
+                let request = self.request(method, target).await?;
                 self.within(self.client.request_text(request)).await?.map_err(|error| self.told(error))
             }
             Err(error) => Err(self.told(error)),
@@ -74,8 +84,7 @@ impl Asker {
 
     /// The answer as JSON.
     pub(super) async fn json<T: DeserializeOwned>(&mut self, target: &str) -> Result<T> {
-        let text = self.text(target).await?;
-        serde_json::from_str(&text).context("the controller's answer is not what this version expects")
+        read(&self.text(target).await?)
     }
 
     /// The answer line by line, for as long as it goes on.
@@ -85,22 +94,25 @@ impl Asker {
     ) -> Result<impl futures::Stream<Item = io::Result<String>> + use<>> {
         // Whether the key is still taken is found out by a question that ends.
         self.text(&target.replace("watch=true", "watch=false")).await?;
-        let request = self.request(target).await?;
+        let request = self.request(Method::GET, target).await?;
         let stream = self.client.request_stream(request).await.map_err(|error| self.told(error))?;
         Ok(lines(stream))
     }
 
-    async fn request(&mut self, target: &str) -> Result<http::Request<Vec<u8>>> {
+    async fn request(&mut self, method: Method, target: &str) -> Result<http::Request<Vec<u8>>> {
         let proof = match &self.proof {
             Some(proof) => proof,
             None => self.prove().await?,
         };
         let now = Timestamp::now().as_millisecond();
-        let signature = Key::from_pkcs8(&proof.key)?.sign(message("GET", target, now).as_bytes())?;
+        let signature =
+            Key::from_pkcs8(&proof.key)?.sign(message(method.as_str(), target, now).as_bytes())?;
         let value = header(&proof.csr, now, &STANDARD.encode(signature));
         let uri =
             format!("/api/v1/namespaces/{}/services/https:outis-controller:api/proxy{target}", self.home);
-        http::Request::get(uri)
+        http::Request::builder()
+            .method(method)
+            .uri(uri)
             .header(HEADER, value)
             .body(Vec::new())
             .context("the question makes no request")
@@ -143,6 +155,10 @@ impl Asker {
             error => anyhow::Error::new(error).context("cannot ask the controller"),
         }
     }
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).context("the controller's answer is not what this version expects")
 }
 
 /// Problem bodies arrive as the message of a status.

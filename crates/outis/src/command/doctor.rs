@@ -95,7 +95,7 @@ async fn forbidden(client: &Client) -> Vec<String> {
     ];
     let mut missing = Vec::new();
     for (group, resource, verb) in needed {
-        let access = Access { namespace: None, verb, group, resource };
+        let access = Access { namespace: None, verb, group, resource, name: "" };
         if !may_i(client, &access).await.unwrap_or(false) {
             missing.push(format!("{verb} {resource}"));
         }

@@ -1,4 +1,6 @@
-//! `outis identity`: who has which identity, and whether a chain is believed.
+//! `outis identity`: who has which identity, whether a chain is believed, and what vouches for them.
+
+mod rotate;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,6 +16,7 @@ use super::ask::Asker;
 use super::output;
 use crate::arguments::{Cluster, Identity, Output};
 use crate::exit::{FINDINGS, FINE};
+use crate::status::Status;
 
 /// Runs one of the questions.
 pub(super) async fn run(identity: &Identity, cluster: &Cluster) -> Result<u8> {
@@ -21,6 +24,8 @@ pub(super) async fn run(identity: &Identity, cluster: &Cluster) -> Result<u8> {
         Identity::List { namespace, output } => {
             list(namespace.as_ref().map(ToString::to_string), *output, cluster).await
         }
+        Identity::Status { output } => status(*output, cluster).await,
+        Identity::Rotate { root, timeout } => rotate::run(*root, *timeout, cluster).await,
         Identity::Bundle => {
             print!("{}", bundle(cluster).await?);
             Ok(FINE)
@@ -66,6 +71,18 @@ fn verify(file: &Path, roots: &[Vec<u8>]) -> Result<u8> {
     }
 }
 
+async fn status(how: Output, cluster: &Cluster) -> Result<u8> {
+    let status: Status = Asker::new(cluster).await?.json("/v1/status").await?;
+    let identity = status.identity.context("the controller is of a version that replaces no roots")?;
+    if let Some(machine) = output::machine(how, &identity)? {
+        println!("{machine}");
+        return Ok(FINE);
+    }
+    println!("{}", identity.line());
+    identity.waiting.iter().for_each(|waiting| println!("  {waiting}"));
+    Ok(FINE)
+}
+
 /// An identity in force.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +96,8 @@ struct Row {
 
 async fn list(namespace: Option<String>, how: Output, cluster: &Cluster) -> Result<u8> {
     let mut asker = Asker::new(cluster).await?;
+    // Who sees one namespace may not see the state of the whole.
+    let whole = namespace.is_none();
     let namespace = namespace.map(|ns| format!("&namespace={ns}")).unwrap_or_default();
     let text = asker.text(&format!("/v1/events?kind=issuance&limit=1000{namespace}")).await?;
     let rows: Vec<Row> = newest(&text, Timestamp::now()).into_values().collect();
@@ -91,6 +110,9 @@ async fn list(namespace: Option<String>, how: Output, cluster: &Cluster) -> Resu
         table.add_row([row.spiffe_id, row.subject, row.node, row.not_after.to_string()]);
     }
     println!("{table}");
+    if whole && let Some(identity) = asker.json::<Status>("/v1/status").await?.identity {
+        println!("\n{}", identity.line());
+    }
     Ok(FINE)
 }
 

@@ -54,6 +54,10 @@ fn text(parts: &[PartState], status: Option<&Status>, faults: &[String]) {
     println!("{table}");
     if let Some(status) = status {
         println!("\ntrust domain {}, {} records in the log", status.trust_domain, status.store.records);
+        if let Some(identity) = &status.identity {
+            println!("{}", identity.line());
+            identity.waiting.iter().for_each(|waiting| println!("  {waiting}"));
+        }
         let mut table = output::table(["PROTECTION", "WHERE", "IN FORCE", ""]);
         let word = |active: bool| if active { "yes" } else { "NO" };
         for one in &status.protections {

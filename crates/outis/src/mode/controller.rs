@@ -11,6 +11,7 @@ mod owner;
 mod parked;
 mod registration;
 mod registry;
+mod rotation;
 mod rules;
 mod serving;
 mod tokens;
@@ -140,19 +141,22 @@ async fn work(
     let spec = first(&settings).await?;
     let domain = spec.trust_domain.0.parse().context("the trust domain")?;
     let now = Timestamp::now();
-    let authority = ca::ready(&client, &config.namespace, &domain, &state, now).await?;
+    let found = ca::ready(&client, &config.namespace, &domain, &state, now).await?;
     let replay = tokens::guard(&state).await?;
     readiness.holds("authority");
     let (spec_sender, spec) = watch::channel(spec);
     let (inputs, received) = mpsc::channel(8192);
+    let (asks, asked) = mpsc::channel(16);
     let (world_sender, world) = watch::channel(Arc::new(World::default()));
     let house = Arc::new(House {
         home: config.namespace.clone(),
         domain,
         log,
         state,
-        authority: ArcSwap::from_pointee(authority),
-        bundle_version: 1,
+        authority: ArcSwap::from_pointee(found.authority),
+        leaves: Mutex::default(),
+        waiting: Mutex::default(),
+        asks,
         settings: spec,
         world,
         inputs,
@@ -188,25 +192,27 @@ async fn work(
         },
     };
     let tls = outis_identity::tls::server(&credential, &trust)?;
+    let orders = Arc::new(library::Orders(Arc::clone(&house)));
     let linked = outis_wire::serve(link, tls, outis_wire::Limits::default(), doors, told.cancelled());
     let shelves = Arc::new(library::Shelves(Arc::clone(&house)));
     let stamps = Arc::new(library::Stamps::new(Arc::clone(&house)));
-    let asked = Door {
+    let people = Door {
         name: "api",
         listener: api,
         tls: Some(outis_identity::tls::plain_server(&credential)?),
         counts: Arc::default(),
     };
     info!(link = %config.link, api = %config.api, "Controller listens");
-    tokio::spawn(ca::keep_fresh(Arc::clone(&house)));
     tokio::spawn(canary::looking(Arc::clone(&house)));
+    let keeper = rotation::Keeper::new(Arc::clone(&house), credential.clone(), trust, asked);
+    tokio::spawn(keeper.run(found.unknown));
     tokio::spawn(configuration::Configuration::new(Arc::clone(&house), settings).run(spec_sender));
     tokio::spawn(renewing(Arc::clone(&house), credential));
     tokio::spawn(expiring(Arc::clone(&house)));
     let owning = own(&house, received, world_sender, effects, readiness);
     tokio::select! {
         served = linked => served.context("the link's door broke"),
-        () = asked.serve(outis_server::query::router(shelves, stamps), told.cancelled()) => Ok(()),
+        () = people.serve(outis_server::query::router(shelves, stamps, orders), told.cancelled()) => Ok(()),
         () = owning => bail!("the owner's task ended"),
     }
 }

@@ -70,13 +70,28 @@ impl Authenticate for Shelf {
     }
 }
 
+/// Only `admin` may.
+impl Orders for Shelf {
+    fn may_rotate(&self, user: User) -> Answer<'_, Result<bool, Refusal>> {
+        Box::pin(async move { Ok(user.username == "admin") })
+    }
+    fn rotate(&self, user: User, what: Rotate) -> Answer<'_, Result<Rotating, Refusal>> {
+        let text = format!("{} root: {}", user.username, what.root);
+        Box::pin(async move { Ok(Rotating { text }) })
+    }
+}
+
 async fn ask(user: Option<&str>, target: &str) -> (StatusCode, String) {
-    let mut request = Request::get(target);
+    send(user, Request::get(target)).await
+}
+
+async fn send(user: Option<&str>, mut request: http::request::Builder) -> (StatusCode, String) {
     if let Some(user) = user {
         request = request.header(proof::HEADER, proof::header(user, 1, "c2ln"));
     }
     let request = request.body(Body::empty()).expect("request");
-    let response = router(Arc::new(Shelf), Arc::new(Shelf)).oneshot(request).await.expect("infallible");
+    let response =
+        router(Arc::new(Shelf), Arc::new(Shelf), Arc::new(Shelf)).oneshot(request).await.expect("infallible");
     let status = response.status();
     let bytes = response.into_body().collect().await.expect("body").to_bytes();
     (status, String::from_utf8(bytes.to_vec()).expect("text"))
@@ -126,6 +141,22 @@ async fn a_watch_goes_on_where_the_past_ended_and_tells_what_it_missed() {
     assert!(lines[0].contains("record 0") && lines[1].contains("record 1"));
     assert_eq!(lines[2], r#"{"missed":7}"#);
     assert!(lines[3].contains("record 3"));
+}
+
+#[tokio::test]
+async fn a_rotation_takes_a_right_of_its_own_and_a_post() {
+    let post = |target: &str| Request::post(target);
+    let (status, body) = send(Some("admin"), post("/v1/identity/rotate?root=true")).await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"text":"admin root: true"}"#));
+    let (_, body) = send(Some("admin"), post("/v1/identity/rotate")).await;
+    assert_eq!(body, r#"{"text":"admin root: false"}"#);
+    let (status, body) = send(Some("shop"), post("/v1/identity/rotate?root=true")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body.contains("shop may not replace") && body.contains("the verb `rotate`"), "{body}");
+    assert_eq!(send(None, post("/v1/identity/rotate")).await.0, StatusCode::UNAUTHORIZED);
+    // Who may only look cannot change anything by looking.
+    assert_eq!(ask(Some("admin"), "/v1/identity/rotate").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(send(Some("admin"), post("/v1/identity/rotate?rood=true")).await.0, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

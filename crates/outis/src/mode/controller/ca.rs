@@ -2,7 +2,6 @@
 //! controller with an empty store finds it again; a cluster without either gets a new one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::ByteString;
@@ -14,11 +13,20 @@ use outis_model::{Namespace, Timestamp, TrustDomain};
 use outis_store::State;
 use serde_json::json;
 
+use super::house::House;
+
 const SEAL: &str = "outis-ca-seal";
 const SEALED: &str = "outis-ca";
 const STATE_KEY: &str = "ca/sealed";
 /// The ConfigMap by which others know us.
 pub(crate) const TRUST: &str = "outis-trust";
+
+/// An authority that was found or made.
+pub(crate) struct Ready {
+    pub(crate) authority: Authority,
+    /// Whether the store knew nothing of it: what was issued under it is not in the log then.
+    pub(crate) unknown: bool,
+}
 
 /// The authority, from wherever it is, or new. Afterwards it lies in both places, and our roots are published.
 pub(crate) async fn ready(
@@ -27,11 +35,12 @@ pub(crate) async fn ready(
     domain: &TrustDomain,
     state: &State,
     now: Timestamp,
-) -> Result<Authority> {
+) -> Result<Ready> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), home.as_str());
     let key = seal_key(&secrets).await?;
-    let kept = kept(state).await?;
-    let authority = match (secret(&secrets).await?, kept) {
+    let (secret, kept) = (secret(&secrets).await?, kept(state).await?);
+    let unknown = secret.is_some() && kept.is_none();
+    let authority = match (secret, kept) {
         (Some(sealed), _) | (None, Some(sealed)) => Authority::open(domain, &sealed, &key).context(
             "cannot open the sealed authority; if the Secret outis-ca-seal is lost, so is the authority: uninstall \
              with --purge and install anew",
@@ -41,12 +50,20 @@ pub(crate) async fn ready(
             Authority::create(domain, now)?
         }
     };
+    let authority = authority.resumed(now);
     keep(client, home, &authority, &key, state).await?;
     publish(client, home, domain, &authority).await?;
-    Ok(authority)
+    Ok(Ready { authority, unknown })
 }
 
-/// Puts the authority to rest in both places: first in the Secret, which a lost volume does not take along.
+/// Puts an authority to rest. Nothing of it may be in force before that.
+pub(crate) async fn rest(house: &House, authority: &Authority) -> Result<()> {
+    let secrets: Api<Secret> = Api::namespaced(house.client.clone(), house.home.as_str());
+    let key = seal_key(&secrets).await?;
+    keep(&house.client, &house.home, authority, &key, &house.state).await
+}
+
+/// In both places: first in the Secret, which a lost volume does not take along.
 async fn keep(
     client: &Client,
     home: &Namespace,
@@ -56,8 +73,7 @@ async fn keep(
 ) -> Result<()> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), home.as_str());
     let held = secret(&secrets).await?;
-    let same = |sealed: &Sealed| sealed.intermediate == hex_of(authority.intermediate());
-    if !held.as_ref().is_some_and(same) {
+    if !held.as_ref().is_some_and(|sealed| authority.rests_in(sealed)) {
         let sealed = authority.seal(key)?;
         write(&secrets, SEALED, "sealed.json", serde_json::to_vec(&sealed)?).await?;
     }
@@ -73,28 +89,6 @@ async fn keep(
     });
     anyhow::ensure!(kept.await??, "another task wrote the authority at the same time");
     Ok(())
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Replaces the intermediate when it is due. The root stays, so nobody need be told.
-pub(crate) async fn rotate(
-    client: &Client,
-    home: &Namespace,
-    authority: &Authority,
-    state: &State,
-    now: Timestamp,
-) -> Result<Option<Authority>> {
-    if !authority.due(now) {
-        return Ok(None);
-    }
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), home.as_str());
-    let key = seal_key(&secrets).await?;
-    let next = authority.rotated(now)?;
-    keep(client, home, &next, &key, state).await?;
-    Ok(Some(next))
 }
 
 async fn kept(state: &State) -> Result<Option<Sealed>> {
@@ -155,44 +149,20 @@ async fn write(secrets: &Api<Secret>, name: &str, key: &str, bytes: Vec<u8>) -> 
     written.with_context(|| format!("cannot write the Secret {name}")).map(drop)
 }
 
-async fn publish(
+/// Tells others our roots.
+pub(crate) async fn publish(
     client: &Client,
     home: &Namespace,
     domain: &TrustDomain,
     authority: &Authority,
 ) -> Result<()> {
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": TRUST, "labels": labels()},
-        "data": {"trustDomain": domain.as_str(), "bundle.pem": outis_identity::to_pem(&authority.roots())}});
+        "data": {"trustDomain": domain.as_str(), "version": authority.rotation().version.to_string(),
+            "bundle.pem": outis_identity::to_pem(&authority.roots())}});
     let params = PatchParams::apply(outis_cluster::apply::MANAGER).force();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), home.as_str());
     maps.patch(TRUST, &params, &Patch::Apply(&map))
         .await
         .context("cannot publish our roots in ConfigMap outis-trust")?;
     Ok(())
-}
-
-/// Looks after the intermediate for ever.
-pub(crate) async fn keep_fresh(house: Arc<super::house::House>) {
-    let mut hours = tokio::time::interval(std::time::Duration::from_secs(3600));
-    loop {
-        hours.tick().await;
-        let authority = house.authority.load_full();
-        match rotate(&house.client, &house.home, &authority, &house.state, Timestamp::now()).await {
-            Ok(None) => house.protection("authority", true, "can sign"),
-            Ok(Some(next)) => {
-                house.authority.store(Arc::new(next));
-                house.protection("authority", true, "can sign; its intermediate was replaced");
-                tracing::info!("Intermediate replaced");
-            }
-            Err(error) => {
-                let why = crate::exit::chain(&error);
-                tracing::error!(error = why, "The intermediate cannot be replaced");
-                house.protection(
-                    "authority",
-                    false,
-                    format!("its intermediate is due and cannot be replaced: {why}"),
-                );
-            }
-        }
-    }
 }

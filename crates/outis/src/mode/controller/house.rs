@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use kube::Client;
 use outis_api::OutisSpec;
 use outis_identity::Authority;
+use outis_identity::rotation::Leaves;
 use outis_model::effect::Resource;
 use outis_model::input::{Component, Protection};
 use outis_model::port::{Refusal, TrustBundle};
@@ -17,6 +18,7 @@ use outis_store::{Log, State, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use super::owner::World;
+use super::rotation::Ask;
 
 /// The rooms behind the doors.
 pub(crate) struct House {
@@ -26,8 +28,12 @@ pub(crate) struct House {
     pub(crate) log: Log,
     pub(crate) state: State,
     pub(crate) authority: ArcSwap<Authority>,
-    /// Rises with each change of the roots.
-    pub(crate) bundle_version: u64,
+    /// Which leaves are out.
+    pub(crate) leaves: Mutex<Leaves>,
+    /// What the rotation of the root waits for.
+    pub(crate) waiting: Mutex<Vec<String>>,
+    /// Where a rotation is asked for.
+    pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) settings: watch::Receiver<OutisSpec>,
     pub(crate) world: watch::Receiver<Arc<World>>,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -62,10 +68,11 @@ impl House {
 
     /// Roots for everyone.
     pub(crate) fn bundle(&self) -> TrustBundle {
+        let authority = self.authority.load();
         TrustBundle {
             trust_domain: self.domain.clone(),
-            roots: self.authority.load().roots(),
-            sequence: self.bundle_version,
+            roots: authority.roots(),
+            sequence: authority.rotation().version,
         }
     }
 

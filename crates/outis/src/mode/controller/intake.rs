@@ -60,13 +60,12 @@ impl Intake for Reports {
     }
 
     fn acknowledged(&self, from: &Component, acknowledgement: Acknowledgement) {
-        let name = acknowledgement.name;
-        match acknowledgement.error {
-            None => tracing::debug!(%from, name, version = acknowledgement.version, "Acknowledged"),
-            Some(error) => {
-                tracing::warn!(%from, name, version = acknowledgement.version, error, "Not taken over");
-            }
+        let Acknowledgement { name, version, error } = acknowledgement;
+        match &error {
+            None => tracing::debug!(%from, name, version, "Acknowledged"),
+            Some(error) => tracing::warn!(%from, name, version, error, "Not taken over"),
         }
+        self.0.tell(Input::Acknowledged { from: from.clone(), name, version, error });
     }
 
     fn connected(&self, from: &Component, version: &str, up: bool) {

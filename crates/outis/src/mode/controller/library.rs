@@ -8,20 +8,25 @@ use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use outis_cluster::review::{Access, Stamped, may, stamped};
 use outis_model::Timestamp;
+use outis_model::alert::Priority;
 use outis_model::input::Role;
 use outis_model::name::Namespace;
 use outis_model::port::{Answer, Refusal, Updates};
-use outis_model::record::{Logged, RecordId};
+use outis_model::record::{Logged, RecordId, Subject};
 use outis_model::review::User;
+use outis_model::{Input, RecordKind};
 use outis_server::query::proof::{FRESH, SIGNER, Signed};
-use outis_server::query::{Authenticate, Filter, Library, PAGE};
+use outis_server::query::{self, Authenticate, Filter, Library, PAGE, Rotate, Rotating};
 use outis_store::Query;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 use super::house::{House, unavailable};
-use crate::status::{ComponentState, NodeState, Status, StoreState};
+use super::rotation::{Ask, Wanted};
+use crate::mode::record;
+use crate::status::{ComponentState, NodeState, RotationState, Status, StoreState};
 
 /// How long a stamped request proves, in seconds.
 const LIFE: i64 = 3600;
@@ -57,8 +62,13 @@ impl Library for Shelves {
 
     fn may_read(&self, user: User, namespace: Option<Namespace>) -> Answer<'_, Result<bool, Refusal>> {
         Box::pin(async move {
-            let access =
-                Access { namespace: namespace.as_ref(), verb: "get", group: "", resource: "pods/log" };
+            let access = Access {
+                namespace: namespace.as_ref(),
+                verb: "get",
+                group: "",
+                resource: "pods/log",
+                name: "",
+            };
             may(&self.0.client, &user, &access).await.map_err(|error| unavailable(error.into()))
         })
     }
@@ -75,6 +85,43 @@ fn absent(architecture: &str, since: Option<Timestamp>) -> String {
         note += &format!("; it is an {architecture} node, and this version's agent is built for {ours}");
     }
     note
+}
+
+/// Takes what people want changed.
+pub(crate) struct Orders(pub(crate) Arc<House>);
+
+impl query::Orders for Orders {
+    fn may_rotate(&self, user: User) -> Answer<'_, Result<bool, Refusal>> {
+        Box::pin(async move {
+            let access = Access {
+                namespace: None,
+                verb: "rotate",
+                group: "outis.dev",
+                resource: "outises",
+                name: outis_api::outis::NAME,
+            };
+            let may = may(&self.0.client, &user, &access).await.map_err(|error| unavailable(error.into()))?;
+            if !may {
+                let mut refused =
+                    record(Timestamp::now(), RecordKind::Refusal, &user.username, Subject::default());
+                refused.summary = "asked for a new root or intermediate, without the right to".into();
+                refused.priority = Priority::Warning;
+                self.0.tell(Input::Happened(refused));
+            }
+            Ok(may)
+        })
+    }
+
+    fn rotate(&self, user: User, what: Rotate) -> Answer<'_, Result<Rotating, Refusal>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let what = if what.root { Wanted::Root } else { Wanted::Intermediate };
+            let busy = || Refusal::Unavailable("too many ask for a rotation at once".into());
+            self.0.asks.try_send(Ask { by: user.username, what, answer }).map_err(|_| busy())?;
+            let ended = || Refusal::Unavailable("the controller is going away".into());
+            Ok(Rotating { text: answered.await.map_err(|_| ended())?? })
+        })
+    }
 }
 
 /// Everything as it is now.
@@ -109,6 +156,7 @@ pub(crate) fn status(house: &House) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION").into(),
         trust_domain: house.domain.to_string(),
+        identity: Some(identity(house)),
         since: Some(house.since),
         components: components.collect(),
         nodes: nodes.collect(),
@@ -122,6 +170,21 @@ pub(crate) fn status(house: &House) -> Status {
         stale: world.stale.iter().map(|(kind, since)| format!("{kind:?} since {since}")).collect(),
         refused: held(&house.refused),
         counters: held(&house.dropped),
+    }
+}
+
+fn identity(house: &House) -> RotationState {
+    let authority = house.authority.load_full();
+    let rotation = authority.rotation().clone();
+    RotationState {
+        phase: rotation.phase,
+        bundle: rotation.version,
+        roots: authority.roots().len(),
+        root: authority.root(),
+        root_ends: authority.root_ends(),
+        asked_by: rotation.by,
+        since: rotation.since,
+        waiting: house.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }
 }
 

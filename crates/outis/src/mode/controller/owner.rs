@@ -18,6 +18,9 @@ pub(crate) const PATIENCE: i64 = 30;
 /// Components that are away and remembered at most.
 const REMEMBERED: usize = 4096;
 
+/// Resources of one component that are remembered at most.
+const RESOURCES: usize = 64;
+
 /// What the controller knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
@@ -44,6 +47,18 @@ pub(crate) struct Linked {
     pub(crate) up: bool,
     pub(crate) since: Timestamp,
     pub(crate) health: Health,
+    /// Resources it was sent, by name. What it took over it keeps when the link ends, and a new process reads what
+    /// was published before that: nothing here is ever taken back.
+    pub(crate) holds: BTreeMap<String, Holding>,
+}
+
+/// A resource at a component.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Holding {
+    /// The newest version it took over, and when it said so.
+    pub(crate) version: Option<(u64, Timestamp)>,
+    /// Why it did not take over what it was sent last.
+    pub(crate) error: Option<String>,
 }
 
 /// What the owner may use beside its arguments.
@@ -81,6 +96,10 @@ impl World {
             Input::Reported { from, report } => self.report(&from, report),
             Input::Linked { component, version, up } => self.linked(component, version, up, &mut fresh),
             Input::Probed(probes) => self.probed(&probes, &mut fresh),
+            Input::Acknowledged { from, name, version, error } => {
+                self.acknowledged(&from, name, version, error, fresh.now);
+                vec![]
+            }
             Input::Happened(record) => happened(record),
             Input::Tick(now) => self.tick(now, &mut fresh),
         }
@@ -113,11 +132,37 @@ impl World {
         }
     }
 
+    fn acknowledged(
+        &mut self,
+        from: &Component,
+        name: String,
+        version: u64,
+        error: Option<String>,
+        now: Timestamp,
+    ) {
+        let Some(state) = self.components.get_mut(from) else { return };
+        if state.holds.len() >= RESOURCES && !state.holds.contains_key(&name) {
+            return;
+        }
+        let holding = state.holds.entry(name).or_default();
+        let newer = holding.version.is_none_or(|(held, _)| version > held);
+        match error {
+            Some(error) => holding.error = Some(error),
+            None => {
+                holding.error = None;
+                if newer {
+                    holding.version = Some((version, now));
+                }
+            }
+        }
+    }
+
     fn linked(&mut self, component: Component, version: String, up: bool, fresh: &mut Fresh) -> Vec<Effect> {
         let state = self.components.entry(component.clone()).or_default();
         let changed = state.up != up || state.version != version;
         if changed {
-            *state = Linked { version, up, since: fresh.now, health: std::mem::take(&mut state.health) };
+            let (health, holds) = (std::mem::take(&mut state.health), std::mem::take(&mut state.holds));
+            *state = Linked { version, up, since: fresh.now, health, holds };
         }
         self.forget();
         if !changed {

@@ -1,7 +1,7 @@
 //! Who is who on the link, and whose certificate requests are granted. Everything issued is in the log first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use outis_identity::Leaf;
 use outis_identity::attest::{self, NotBelieved, ReplayGuard, TokenFacts};
@@ -9,11 +9,13 @@ use outis_model::alert::Priority;
 use outis_model::input::Component;
 use outis_model::port::{Answer, Refusal, Sign, SignedChain, SigningRequest};
 use outis_model::record::Subject;
-use outis_model::{Input, NodeName, RecordKind, Secret, SpiffeId, Timestamp};
+use outis_model::snapshot::Pod;
+use outis_model::{Input, NodeName, PodUid, RecordKind, Secret, SpiffeId, Timestamp};
 use outis_wire::{Enrolment, Refused, Registry, Sink, Why};
 use serde_json::json;
 
 use super::house::{House, unavailable};
+use super::owner::World;
 use super::parked::Parked;
 use crate::mode::record;
 
@@ -34,7 +36,13 @@ impl Registry for Desk {
         component: &'a Component,
         csr: Vec<u8>,
     ) -> Answer<'a, Result<SignedChain, Refusal>> {
-        Box::pin(self.certify(csr, component))
+        Box::pin(async move {
+            let name = component.pod.parse().ok();
+            let find = |world: &World| world.snapshot.pod(&self.house.home, name.as_ref()?).cloned();
+            let pod = self.house.pod(find).await;
+            let pod = pod.ok_or_else(|| Refusal::Denied(format!("pod {} is gone", component.pod)))?;
+            self.certify(&csr, component, &pod).await
+        })
     }
 
     fn component_of<'a>(&'a self, id: &'a SpiffeId) -> Answer<'a, Result<Component, Refusal>> {
@@ -63,7 +71,7 @@ impl Desk {
             pod_uid: says.pod.1,
         };
         let name = facts.pod_name.parse().ok();
-        let find = |world: &super::owner::World| {
+        let find = |world: &World| {
             let pod = world.snapshot.pod(&house.home, name.as_ref()?)?;
             (pod.uid.as_str() == facts.pod_uid && pod.node.is_some()).then(|| Arc::clone(pod))
         };
@@ -73,9 +81,10 @@ impl Desk {
         };
         let denied = |error: NotBelieved| Refusal::Denied(error.to_string());
         let component = attest::component(&facts, pod.as_deref(), &house.home).map_err(denied)?;
+        let pod = pod.ok_or_else(|| Refusal::Denied(format!("pod {} is gone", component.pod)))?;
         // Only a token that would have been taken counts as used: a stranger's noise fills no memory.
         self.first_use(token).await?;
-        let signed = self.certify(csr, &component).await?;
+        let signed = self.certify(&csr, &component, &pod).await?;
         Ok(Enrolment { signed, bundle: house.bundle() })
     }
 
@@ -92,10 +101,10 @@ impl Desk {
     }
 
     /// A component's own certificate.
-    async fn certify(&self, csr: Vec<u8>, component: &Component) -> Result<SignedChain, Refusal> {
+    async fn certify(&self, csr: &[u8], component: &Component, pod: &Pod) -> Result<SignedChain, Refusal> {
         let id = attest::component_id(&self.house.domain, component);
         let leaf = Leaf { id, dns: vec![], lifetime: self.lifetime() };
-        self.issue(&csr, &leaf, &component.to_string(), subject(component)).await
+        self.issue(csr, &leaf, &component.to_string(), subject(component), &pod.uid).await
     }
 
     fn lifetime(&self) -> i64 {
@@ -108,6 +117,7 @@ impl Desk {
         leaf: &Leaf,
         actor: &str,
         subject: Subject,
+        pod: &PodUid,
     ) -> Result<SignedChain, Refusal> {
         let now = Timestamp::now();
         let authority = self.house.authority.load_full();
@@ -120,7 +130,11 @@ impl Desk {
         record.fields = BTreeMap::from([
             ("spiffeId".to_owned(), json!(signed.id)),
             ("notAfter".to_owned(), json!(signed.not_after)),
+            ("podUid".to_owned(), json!(pod)),
+            ("root".to_owned(), json!(authority.root())),
         ]);
+        let leaves = self.house.leaves.lock();
+        leaves.unwrap_or_else(PoisonError::into_inner).issued(pod, &authority.root(), signed.not_after);
         // On disk before anybody holds it, or in the memory of a disk that is full.
         let holder = format!("{actor} {:?} {}", record.subject, signed.id);
         self.parked.keep(&self.house, &holder, record).await?;
@@ -147,7 +161,7 @@ impl Sign for Desk {
                 node: Some(node.clone()),
             };
             let leaf = Leaf { id, dns: vec![], lifetime: self.lifetime() };
-            self.issue(&request.csr, &leaf, &format!("outis:agent:{node}"), subject).await
+            self.issue(&request.csr, &leaf, &format!("outis:agent:{node}"), subject, &pod.uid).await
         })
     }
 }

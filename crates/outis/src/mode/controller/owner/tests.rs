@@ -133,3 +133,27 @@ fn who_enforces_network_policies_is_recorded_when_it_changes_and_a_loss_is_a_war
     let told = probed(&mut world, open, Reach::Answered);
     assert_eq!(told, ["Warning node n1: nobody enforces NetworkPolicy any more"]);
 }
+
+#[test]
+fn what_a_component_holds_is_known_by_version_and_outlives_its_link() {
+    let mut world = World::default();
+    let told = |world: &mut World, version, error: Option<&str>, second| {
+        let (from, name) = (agent("n1"), "trust-bundle".to_owned());
+        let input = Input::Acknowledged { from, name, version, error: error.map(str::to_owned) };
+        assert!(world.fold(input, fresh(second)).is_empty());
+        world.components.get(&agent("n1")).and_then(|state| state.holds.get("trust-bundle").cloned())
+    };
+    assert_eq!(told(&mut world, 1, None, 1), None, "who never linked is not remembered by what it says");
+    link(&mut world, "n1", true, 2);
+    let held = |version, error: Option<&str>| {
+        Some(Holding { version: Some(version), error: error.map(str::to_owned) })
+    };
+    assert_eq!(told(&mut world, 2, None, 3), held((2, at(3)), None));
+    // An older word that arrives late, or the same again, changes nothing; a refusal takes nothing back.
+    assert_eq!(told(&mut world, 1, None, 4), held((2, at(3)), None));
+    assert_eq!(told(&mut world, 2, None, 5), held((2, at(3)), None));
+    assert_eq!(told(&mut world, 3, Some("no JSON"), 6), held((2, at(3)), Some("no JSON")));
+    link(&mut world, "n1", false, 7);
+    link(&mut world, "n1", true, 8);
+    assert_eq!(told(&mut world, 3, None, 9), held((3, at(9)), None));
+}
