@@ -175,11 +175,7 @@ async fn work(
     renew(&house, &credential)?;
     let parked = Arc::new(parked::Parked::default());
     tokio::spawn(parked::filing(Arc::clone(&house), Arc::clone(&parked)));
-    let desk = Arc::new(registry::Desk {
-        house: Arc::clone(&house),
-        replay,
-        parked,
-    });
+    let desk = Arc::new(registry::Desk { house: Arc::clone(&house), replay, parked });
     let doors = outis_wire::Doors {
         registry: Arc::clone(&desk) as _,
         intake: Arc::new(intake::Reports(Arc::clone(&house))),

@@ -25,6 +25,7 @@ fn pod() -> Arc<Pod> {
         owner: None,
         containers: vec![],
         ended: false,
+        ready: true,
     })
 }
 
