@@ -22,6 +22,8 @@ pub struct State {
     pub synced: bool,
     /// Why it is behind, when it is.
     pub stale: Option<String>,
+    /// Whether it is behind because the API server says no to us, and not because it cannot be reached.
+    pub refused: bool,
 }
 
 /// The objects as far as they are known.
@@ -102,7 +104,10 @@ where
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
-                    sender.send_modify(|state| state.stale = Some(error.to_string()));
+                    sender.send_modify(|state| {
+                        state.stale = Some(error.to_string());
+                        state.refused = refused(&error);
+                    });
                 }
             }
         }
@@ -110,20 +115,27 @@ where
     (Watched { store, state }, work)
 }
 
+/// Whether we were told that we may not.
+fn refused(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    let code = match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status.code,
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => 0,
+    };
+    matches!(code, 401 | 403)
+}
+
 fn took<K>(state: &mut State, event: &Event<K>) {
-    match event {
-        // A list under way is not seen before it is whole.
-        Event::Init | Event::InitApply(_) => {}
-        Event::InitDone => {
-            state.synced = true;
-            state.stale = None;
-            state.version += 1;
-        }
-        Event::Apply(_) | Event::Delete(_) => {
-            state.stale = None;
-            state.version += 1;
-        }
+    // A list under way is not seen before it is whole.
+    if matches!(event, Event::Init | Event::InitApply(_)) {
+        return;
     }
+    state.synced |= matches!(event, Event::InitDone);
+    (state.stale, state.refused) = (None, false);
+    state.version += 1;
 }
 
 #[cfg(test)]
@@ -166,7 +178,7 @@ mod tests {
         ])
         .await;
         assert_eq!(names(&whole), ["a"]);
-        assert_eq!(whole.state(), State { version: 2, synced: true, stale: None });
+        assert_eq!(whole.state(), State { version: 2, synced: true, ..State::default() });
     }
 
     #[tokio::test]
@@ -179,5 +191,21 @@ mod tests {
         let events =
             vec![Ok(Event::Init), Ok(Event::InitDone), Err(lost()), Ok(Event::Apply(namespace("b")))];
         assert_eq!(after(events).await.state().stale, None, "caught up");
+    }
+    #[tokio::test]
+    async fn a_server_that_says_no_is_told_apart_from_one_that_is_away() {
+        let said = |code| {
+            let status: kube::core::Status =
+                serde_json::from_value(serde_json::json!({"status": "Failure", "code": code}))
+                    .expect("a status");
+            watcher::Error::WatchError(Box::new(status))
+        };
+        for (code, refused) in [(403, true), (401, true), (500, false), (410, false)] {
+            let behind = after(vec![Ok(Event::Init), Ok(Event::InitDone), Err(said(code))]).await;
+            assert_eq!(behind.state().refused, refused, "{code}");
+        }
+        assert!(!after(vec![Err(lost())]).await.state().refused);
+        let back = after(vec![Err(said(403)), Ok(Event::Init), Ok(Event::InitDone)]).await;
+        assert_eq!((back.state().refused, back.state().stale), (false, None), "let in again");
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod chain;
 mod chance;
 mod command;
 mod config;

@@ -88,7 +88,7 @@ fn webhook() -> Value {
         rule("", &["namespaces"], &["get", "list", "watch"]),
         rule("outis.dev", &["outises", "admissionpolicies"], &["get", "list", "watch"]),
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingwebhookconfigurations"],
-         "resourceNames": [crate::registration::NAME], "verbs": ["get"]},
+         "resourceNames": [crate::registration::NAME], "verbs": ["get", "list", "watch"]},
     ])
 }
 

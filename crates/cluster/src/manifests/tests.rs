@@ -63,6 +63,16 @@ fn agents_and_webhooks_write_nothing() {
 }
 
 #[test]
+fn a_webhook_may_watch_the_one_registration_and_no_other() {
+    let rules = named("ClusterRole", "outis-webhook")["rules"].as_array().cloned().expect("rules");
+    let about = |rule: &&Value| rule["resources"] == json!(["validatingwebhookconfigurations"]);
+    let found: Vec<&Value> = rules.iter().filter(about).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["resourceNames"], json!(["outis"]));
+    assert_eq!(found[0]["verbs"], json!(["get", "list", "watch"]));
+}
+
+#[test]
 fn what_would_harm_without_us_goes_with_our_namespace() {
     for (kind, name) in [
         ("ClusterRole", "outis-controller"),

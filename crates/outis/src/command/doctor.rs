@@ -9,10 +9,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use outis_cluster::manifests::PART_OF;
-use outis_cluster::registration::{NAME, SERVICE};
+use outis_cluster::registration::NAME;
 use outis_cluster::review::{Access, may_i};
-use outis_model::Timestamp;
 use outis_model::input::Standing;
+use outis_model::{Namespace, Timestamp};
 
 use super::ask::Asker;
 use super::output;
@@ -53,7 +53,7 @@ async fn look(client: &Client, cluster: &Cluster) -> Examined {
             .unwrap_or_default(),
         policies: policies(client).await,
         version: env!("CARGO_PKG_VERSION").into(),
-        chain: believed(client, home).await,
+        chain: believed(client, &cluster.system_namespace).await,
     }
 }
 
@@ -66,24 +66,19 @@ async fn policies(client: &Client) -> Option<usize> {
 
 /// What the API server will find when it calls: the certificate that is served, under the roots that are
 /// registered. `None` when nothing is registered.
-async fn believed(client: &Client, home: &str) -> Option<Result<(), String>> {
+async fn believed(client: &Client, home: &Namespace) -> Option<Result<(), String>> {
     let registrations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let registered = match registrations.get_opt(NAME).await {
         Ok(found) => found?,
         Err(error) => return Some(Err(format!("the registration cannot be read: {error}"))),
     };
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), home);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), home.as_str());
     let served = match secrets.get_opt("outis-webhook-serving").await {
         Ok(found) => found.and_then(|secret| secret.data).and_then(|mut data| data.remove("tls.crt")),
         Err(error) => return Some(Err(format!("its certificate cannot be read: {error}"))),
     };
     let Some(served) = served else { return Some(Err("there is no certificate to serve".into())) };
-    let name = format!("{SERVICE}.{home}.svc");
-    let bundles = registered.webhooks.into_iter().flatten().map(|webhook| webhook.client_config.ca_bundle);
-    let wrong = bundles.map(Option::unwrap_or_default).find_map(|bundle| {
-        outis_identity::serving::believed(&served.0, &bundle.0, &name, Timestamp::now()).err()
-    });
-    Some(wrong.map_or(Ok(()), |error| Err(error.to_string())))
+    Some(crate::chain::believed(&registered, &served.0, home, Timestamp::now()))
 }
 
 async fn forbidden(client: &Client) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! It needs no controller: policies come from the API server itself, or from a folder.
 
 mod decide;
+mod live;
 mod report;
 mod serving;
 mod source;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use outis_admission::PolicySet;
 use outis_server::canary;
+use outis_model::Timestamp;
 use outis_server::health::{self, Readiness};
 use outis_server::http::{Counts, Door, bind};
 use tracing::{info, warn};
@@ -22,6 +24,7 @@ use tracing::{info, warn};
 use crate::arguments::Cluster;
 use crate::config::WebhookConfig;
 use crate::policies;
+use live::Live;
 use report::Reports;
 use source::Source;
 use workers::Workers;
@@ -34,7 +37,6 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
     let health_door = bind(&config.health.to_string()).await?;
     let canary_open = bind(&config.canary_open.to_string()).await?;
     let canary_denied = bind(&config.canary_denied.to_string()).await?;
-    let readiness = Readiness::awaiting(&["policies", "certificate"]);
     let (source, client) = match config.policies {
         Some(dir) => (Source::Folder(dir), None),
         None => {
@@ -43,6 +45,8 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
             (Source::cluster(&client), Some(client))
         }
     };
+    let readiness = awaited(client.is_some());
+    let live = client.as_ref().map(|client| Live::watch(client, &config.link.namespace));
     let reports = Reports::start(&config.link, client, &readiness, &told);
     let set = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
     let workers = Workers::start(config.workers, Arc::clone(&set), source.clone(), reports.clone());
@@ -51,7 +55,7 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
     let tls = outis_identity::tls::plain_server(serving.credential())?;
     let counts = Arc::new(Counts::default());
     let counters = counters(Arc::clone(&workers), Arc::clone(&counts), source.clone(), reports);
-    let keep = keep_current(source, set, serving, readiness.clone());
+    let keep = keep_current(source, live, set, serving, readiness.clone());
     let health = Door { name: "health", listener: health_door, tls: None, counts: Arc::default() };
     let webhook = Door { name: "webhook", listener: door, tls: Some(tls), counts };
     info!(address = %config.address, workers = config.workers, "Webhook listens");
@@ -70,10 +74,20 @@ pub(crate) async fn run(config: WebhookConfig, cluster: &Cluster) -> Result<()> 
     Ok(())
 }
 
+/// What must hold before we are ready. Who judges by a folder has no cluster to look at: whoever registers such a
+/// webhook vouches for its certificate.
+fn awaited(in_cluster: bool) -> Readiness {
+    match in_cluster {
+        true => Readiness::awaiting(&["policies", "certificate", "registration"]),
+        false => Readiness::awaiting(&["policies", "certificate"]),
+    }
+}
+
 /// Takes over changed policies and certificates, for ever. What cannot be used leaves the old in force, and
 /// readiness and log say so.
 async fn keep_current(
     source: Source,
+    mut live: Option<Live>,
     set: Arc<ArcSwap<PolicySet>>,
     mut serving: serving::Serving,
     readiness: Readiness,
@@ -83,6 +97,12 @@ async fn keep_current(
         match serving.refresh() {
             Ok(()) => readiness.holds("certificate"),
             Err(error) => readiness.fails("certificate", format!("{error:#}")),
+        }
+        if let Some(live) = &live {
+            match live.believes(serving.chain(), Timestamp::now()) {
+                Ok(()) => readiness.holds("registration"),
+                Err(why) => readiness.fails("registration", why),
+            }
         }
         match source.written().await {
             Ok(written) if last.as_ref() == Some(&written) => {}
@@ -98,7 +118,18 @@ async fn keep_current(
                 }
             }
         }
-        source.changed().await;
+        tokio::select! {
+            () = source.changed() => {}
+            () = registered(&mut live) => {}
+        }
+    }
+}
+
+/// Waits until the registration may have changed; for ever when there is none to look at.
+async fn registered(live: &mut Option<Live>) {
+    match live {
+        Some(live) => live.changed().await,
+        None => std::future::pending().await,
     }
 }
 

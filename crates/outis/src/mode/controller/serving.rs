@@ -5,17 +5,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use outis_cluster::apply::MANAGER;
-use outis_cluster::registration::SERVICE;
 use outis_identity::serving::{self, Due};
 use outis_model::{Namespace, Timestamp};
 use serde_json::json;
 
 const SECRET: &str = "outis-webhook-serving";
-
-/// The name the API server calls.
-pub(crate) fn name(home: &Namespace) -> String {
-    format!("{SERVICE}.{home}.svc")
-}
 
 /// What is served now, and what the API server must believe.
 pub(crate) struct Bundle {
@@ -43,7 +37,7 @@ pub(crate) async fn look(client: &Client, home: &Namespace, now: Timestamp) -> R
             Ok(Bundle { roots: String::from_utf8_lossy(&roots).into_owned(), next: None })
         }
         _ => {
-            let made = serving::create(&[name(home)], now)?;
+            let made = serving::create(&[crate::chain::name(home)], now)?;
             let roots = serving::bundle(&made.root, &roots, now);
             Ok(Bundle { roots, next: Some(Next { chain: made.chain, key: made.key.into_inner() }) })
         }

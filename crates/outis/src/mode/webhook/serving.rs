@@ -25,6 +25,11 @@ impl Serving {
         &self.credential
     }
 
+    /// The chain it shows, PEM; empty until the first `refresh` succeeds.
+    pub(super) fn chain(&self) -> &[u8] {
+        &self.taken
+    }
+
     /// Reads the files and takes them over if they changed.
     pub(super) fn refresh(&mut self) -> Result<()> {
         let read = |name: &str| {

@@ -84,6 +84,16 @@ async fn full_queues_turn_away_at_once_and_count() {
 }
 
 #[test]
+fn without_a_cluster_no_registration_is_waited_for() {
+    for (in_cluster, missing) in [(true, vec!["registration"]), (false, vec![])] {
+        let readiness = awaited(in_cluster);
+        readiness.holds("policies");
+        readiness.holds("certificate");
+        assert_eq!(readiness.missing().into_keys().collect::<Vec<_>>(), missing);
+    }
+}
+
+#[test]
 fn an_unreadable_new_version_leaves_the_old_judging_and_says_so() {
     let (current, readiness) = (ArcSwap::from_pointee(set(POLICY)), Readiness::awaiting(&["policies"]));
     let old = current.load_full();
