@@ -203,5 +203,19 @@ pub fn offline_review(object: &Value) -> Result<Review, ScanError> {
     })
 }
 
+/// The request that creating an object would be which lies in a cluster already, with its Namespace object (`Null` for
+/// a cluster-scoped one). Who wrote it and what it was before are not known any more.
+///
+/// # Errors
+/// When it is no Kubernetes object.
+pub fn live_review(object: &Value, namespace: Arc<Value>) -> Result<Review, ScanError> {
+    let mut review = offline_review(object)?;
+    // It lies where it says, and in no namespace when it names none.
+    let place = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    review.namespace = place.to_owned();
+    review.namespace_object = namespace;
+    Ok(review)
+}
+
 #[cfg(test)]
 mod tests;

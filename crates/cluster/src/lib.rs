@@ -8,6 +8,7 @@ pub mod effects;
 pub mod follow;
 pub mod install;
 pub mod lease;
+pub mod live;
 pub mod manifests;
 pub mod preflight;
 pub mod registration;

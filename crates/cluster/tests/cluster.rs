@@ -13,6 +13,7 @@ use outis_cluster::apply::Applier;
 use outis_cluster::effects::{announce, status};
 use outis_cluster::install::install;
 use outis_cluster::lease::{Fence, Held};
+use outis_cluster::live;
 use outis_cluster::manifests::{Plan, Storage};
 use outis_cluster::registration::{Failure, Registration, Rule, configuration};
 use outis_cluster::review::{Access, may, may_i, stamp, stamped, token};
@@ -315,6 +316,60 @@ async fn the_registration_is_taken_and_goes_with_its_namespace_object() {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     api.create(&dry, &made).await.expect("taken");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn live_objects_of_registered_kinds_are_found_with_when_they_changed() {
+    let client = client().await;
+    let rule = |group: &str, resource: &str| Rule {
+        failure: Failure::Ignore,
+        group: group.into(),
+        resources: BTreeSet::from([resource.to_owned()]),
+        operations: BTreeSet::from(["CREATE".to_owned()]),
+        namespaced: true,
+    };
+    let rules = BTreeSet::from([rule("", "configmaps"), rule("apps", "deployments"), rule("", "nodes")]);
+    let (resources, silent) = live::resources(&client, &rules).await.expect("answered");
+    let plurals: Vec<&str> = resources.iter().map(|resource| resource.plural.as_str()).collect();
+    assert_eq!((plurals, silent.len()), (vec!["configmaps", "deployments"], 0), "nodes lie in no namespace");
+    let (all, _) = live::resources(&client, &BTreeSet::from([rule("*", "*")])).await.expect("answered");
+    assert!(all.len() > 15 && all.iter().all(|resource| resource.plural != "nodes"), "{}", all.len());
+    let mut applier = Applier::new(client.clone());
+    let made = |value: &str| {
+        object(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lives", "namespace": "default"},
+            "data": {"value": value}}),
+        )
+    };
+    let changed = async || {
+        let found = live::get(&client, &resources[0], Some("default"), "lives").await.expect("answered");
+        found.expect("there").changed
+    };
+    applier.apply(&made("one")).await.expect("made");
+    let first = changed().await;
+    // Times are whole seconds: it is changed until one has passed.
+    let mut number = 0;
+    eventually("a change moves its time", async || {
+        number += 1;
+        applier.apply(&made(&number.to_string())).await.expect("changed");
+        (changed().await > first).then_some(())
+    })
+    .await;
+    let (mut from, mut seen) = (None, false);
+    loop {
+        let (objects, next) = live::page(&client, &resources[0], from.as_deref()).await.expect("listed");
+        seen |= objects
+            .iter()
+            .any(|live| live.value["metadata"]["name"] == "lives" && live.value["kind"] == "ConfigMap");
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(seen, "and it is in the list");
+    applier.delete(&made("")).await.expect("deleted");
+    assert!(live::get(&client, &resources[0], Some("default"), "lives").await.expect("answered").is_none());
 }
 
 #[tokio::test]

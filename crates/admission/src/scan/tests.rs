@@ -79,6 +79,16 @@ fn a_review_is_the_creation_of_the_object() {
     );
 }
 
+#[test]
+fn a_live_object_lies_where_it_says_and_its_namespace_is_known() {
+    let shop = Arc::new(json!({"metadata": {"name": "shop", "labels": {"tier": "a"}}}));
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}});
+    let review = live_review(&pod, Arc::clone(&shop)).expect("an object");
+    assert_eq!((review.namespace.as_str(), &review.namespace_object), ("shop", &shop));
+    let foreign = json!({"apiVersion": "v1", "kind": "SomethingOfNoNamespace", "metadata": {"name": "x"}});
+    assert_eq!(live_review(&foreign, Arc::default()).expect("an object").namespace, "");
+}
+
 proptest! {
     #[test]
     fn reading_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {

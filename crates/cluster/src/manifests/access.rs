@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{Plan, inside, outside};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
+/// The label of ClusterRoles that let the controller read kinds policies are about.
+const AUDIT: &str = "outis.dev/aggregate-to-audit";
 
 pub(super) fn objects(plan: &Plan) -> Vec<Value> {
     let mut all = Vec::new();
@@ -21,8 +23,21 @@ pub(super) fn objects(plan: &Plan) -> Vec<Value> {
         all.push(binding(plan, "ClusterRole", &name, std::slice::from_ref(&account)));
         all.push(binding(plan, "Role", &name, &[account]));
     }
+    all.extend(audit(plan));
     all.extend(users(plan));
     all
+}
+
+/// What the controller may read to judge what lies in the cluster: policies may be about any kind, and it is not for us
+/// to take the right to read all of them. Whoever writes such a policy lets us, by a ClusterRole with this label.
+fn audit(plan: &Plan) -> Vec<Value> {
+    let name = "outis-audit";
+    let account = json!({"kind": "ServiceAccount", "name": "outis-controller", "namespace": plan.namespace});
+    let mut role = role(plan, "ClusterRole", name, json!([]));
+    role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {AUDIT: "true"}}]});
+    // The API server fills the rules in; who applies an empty list would take them out again.
+    role.as_object_mut().map(|role| role.remove("rules"));
+    vec![role, binding(plan, "ClusterRole", name, &[account])]
 }
 
 /// What a person needs to ask the controller; what it answers is up to their rights elsewhere.
@@ -47,6 +62,10 @@ fn users(plan: &Plan) -> Vec<Value> {
 fn controller() -> Value {
     json!([
         rule("", &["pods", "namespaces", "nodes"], &["get", "list", "watch"]),
+        // Pods and what makes them: what policies are about unless they say otherwise is judged where it lies, too.
+        rule("", &["podtemplates", "replicationcontrollers"], &["get", "list"]),
+        rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], &["get", "list"]),
+        rule("batch", &["cronjobs", "jobs"], &["get", "list"]),
         // Alerts and refusals are shown where people look: as Events of the object.
         rule("", &["events"], &["create", "patch"]),
         rule("outis.dev", &["outises", "admissionpolicies", "detectionrules"], &["get", "list", "watch"]),

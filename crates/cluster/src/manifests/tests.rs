@@ -73,6 +73,15 @@ fn a_webhook_may_watch_the_one_registration_and_no_other() {
 }
 
 #[test]
+fn kinds_beyond_pods_are_read_where_somebody_lets_us() {
+    let role = named("ClusterRole", "outis-audit");
+    let label = &role["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"];
+    assert_eq!(label, &json!({"outis.dev/aggregate-to-audit": "true"}));
+    assert_eq!(role["rules"], Value::Null, "the API server fills them in");
+    assert_eq!(named("ClusterRoleBinding", "outis-audit")["subjects"][0]["name"], "outis-controller");
+}
+
+#[test]
 fn what_would_harm_without_us_goes_with_our_namespace() {
     for (kind, name) in [
         ("ClusterRole", "outis-controller"),
