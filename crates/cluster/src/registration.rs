@@ -63,6 +63,17 @@ pub struct Registration {
     pub rules: BTreeSet<Rule>,
 }
 
+impl Registration {
+    /// Namespaces nobody is asked about.
+    #[must_use]
+    pub fn unasked(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = SYSTEM.iter().map(ToString::to_string).collect();
+        names.insert(self.home.to_string());
+        names.extend(self.excluded.iter().cloned());
+        names
+    }
+}
+
 /// The object; `None` when there is nothing to ask.
 #[must_use]
 pub fn configuration(registration: &Registration) -> Option<ValidatingWebhookConfiguration> {
@@ -124,14 +135,11 @@ fn webhook(registration: &Registration, failure: Failure, rules: &[&Rule]) -> Va
 }
 
 fn selector(registration: &Registration) -> LabelSelector {
-    let mut names: BTreeSet<String> = SYSTEM.iter().map(ToString::to_string).collect();
-    names.insert(registration.home.to_string());
-    names.extend(registration.excluded.iter().cloned());
     LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: "kubernetes.io/metadata.name".into(),
             operator: "NotIn".into(),
-            values: Some(names.into_iter().collect()),
+            values: Some(registration.unasked().into_iter().collect()),
         }]),
         match_labels: None,
     }

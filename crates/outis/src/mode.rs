@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod cleanup;
 pub(crate) mod controller;
 pub(crate) mod csi;
+pub(crate) mod ruling;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;

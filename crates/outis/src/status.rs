@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use outis_identity::rotation::Phase;
-use outis_model::Timestamp;
 use outis_model::input::Protection;
+use outis_model::{RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::network::NodeNetwork;
@@ -33,6 +33,8 @@ pub(crate) struct Status {
     pub(crate) protections: Vec<Protection>,
     /// Watches that are behind, with since when.
     pub(crate) stale: Vec<String>,
+    /// Objects that were admitted while nobody judged, and that policies speak against.
+    pub(crate) unjudged: Unjudged,
     /// What was turned away at the link, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
     /// Counters.
@@ -96,6 +98,31 @@ pub(crate) struct NodeState {
     pub(crate) name: String,
     pub(crate) covered: bool,
     pub(crate) note: String,
+}
+
+/// Objects admitted while nobody judged. They are no fault of the appliance any more, once it judges again; what to
+/// do about each is somebody's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Unjudged {
+    /// How many there are.
+    pub(crate) count: u64,
+    /// The first of them.
+    pub(crate) objects: Vec<UnjudgedObject>,
+    /// What could not be looked at, and why.
+    pub(crate) blind: Vec<String>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnjudgedObject {
+    pub(crate) object: String,
+    /// When it was created or changed.
+    pub(crate) changed: Timestamp,
+    pub(crate) record: RecordId,
+    /// Policies that speak against it.
+    pub(crate) policies: Vec<String>,
 }
 
 /// The record log.

@@ -10,7 +10,7 @@ use super::output;
 use crate::arguments::{Cluster, Output};
 use crate::exit::{FAILED, FINDINGS, FINE};
 use crate::network::summary;
-use crate::status::Status;
+use crate::status::{Status, Unjudged};
 
 /// Prints the state; 1 when a configured protection is not in force, 2 when nothing at all could be seen.
 pub(super) async fn run(how: Output, cluster: &Cluster) -> Result<u8> {
@@ -80,6 +80,7 @@ fn text(parts: &[PartState], status: Option<&Status>, faults: &[String]) {
             println!("  {} is not covered: {}", node.name, node.note);
         }
         println!("{}", summary(&status.network, "somebody").1);
+        unjudged(&status.unjudged).iter().for_each(|line| println!("{line}"));
     }
     match faults.is_empty() {
         true => println!("\neverything that is configured is in force"),
@@ -87,5 +88,62 @@ fn text(parts: &[PartState], status: Option<&Status>, faults: &[String]) {
             println!("\nnot in force:");
             faults.iter().for_each(|fault| println!("  {fault}"));
         }
+    }
+}
+
+/// Objects a reader sees at once.
+const FIRST: usize = 5;
+
+/// What was admitted while nobody judged; nothing when that is nothing.
+fn unjudged(unjudged: &Unjudged) -> Vec<String> {
+    let mut lines = Vec::new();
+    if unjudged.count > 0 {
+        lines.push(format!("\nadmitted unjudged, while no webhook answered: {}", unjudged.count));
+        lines.extend(unjudged.objects.iter().take(FIRST).map(|one| {
+            let policies = one.policies.join(", ");
+            format!("  {} of {}, against {policies} (outis why {})", one.object, one.changed, one.record)
+        }));
+        let more = unjudged.count.saturating_sub(FIRST as u64);
+        lines.extend((more > 0).then(|| format!("  and {more} more: outis events --kind admission")));
+    }
+    lines.extend(
+        unjudged.blind.iter().map(|blind| format!("\nnot looked at for what was admitted unjudged: {blind}")),
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use outis_model::{RecordId, Timestamp};
+
+    use super::*;
+    use crate::status::UnjudgedObject;
+
+    fn one(number: u128) -> UnjudgedObject {
+        UnjudgedObject {
+            object: format!("Pod shop/p{number}"),
+            changed: Timestamp::UNIX_EPOCH,
+            record: RecordId::new(Timestamp::UNIX_EPOCH, number),
+            policies: vec!["limits".into(), "registries".into()],
+        }
+    }
+
+    #[test]
+    fn what_was_admitted_unjudged_is_counted_and_the_first_are_named() {
+        assert!(unjudged(&Unjudged::default()).is_empty());
+        let few = Unjudged { count: 1, objects: vec![one(7)], blind: vec![] };
+        assert_eq!(
+            unjudged(&few),
+            [
+                "\nadmitted unjudged, while no webhook answered: 1",
+                "  Pod shop/p7 of 1970-01-01T00:00:00Z, against limits, registries (outis why 00000000000000000000000007)",
+            ]
+        );
+        let many =
+            Unjudged { count: 31, objects: (0..20).map(one).collect(), blind: vec!["secrets: no".into()] };
+        let lines = unjudged(&many);
+        assert_eq!(lines.len(), 1 + FIRST + 2);
+        assert_eq!(lines[FIRST + 1], "  and 26 more: outis events --kind admission");
+        assert!(lines[FIRST + 2].ends_with("secrets: no"), "{lines:?}");
     }
 }

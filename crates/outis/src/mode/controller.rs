@@ -1,5 +1,6 @@
 //! The controller: owns the store and the authority, sees the whole cluster, answers agents, webhooks and people.
 
+mod attendance;
 mod ca;
 mod canary;
 mod configuration;
@@ -15,9 +16,10 @@ mod rotation;
 mod rules;
 mod serving;
 mod tokens;
+mod unjudged;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -164,6 +166,8 @@ async fn work(
         refused: Mutex::default(),
         dropped: Mutex::default(),
         protections: Mutex::default(),
+        measures: Mutex::default(),
+        unjudged: Mutex::default(),
         resources: watch::Sender::new(Arc::from([])),
         client,
     });
@@ -354,6 +358,7 @@ fn counted(house: Arc<House>) -> health::Counters {
         }));
         counts.extend(labelled("outis_link_refused_total", "reason", &status.refused));
         counts.extend(labelled("outis_dropped_total", "what", &status.counters));
+        counts.extend(house.measures.lock().unwrap_or_else(PoisonError::into_inner).clone());
         counts
     })
 }

@@ -22,6 +22,8 @@ use tokio::sync::watch as channel;
 
 use super::house::House;
 use super::registration::{self, Registered};
+use super::unjudged::Unjudged;
+use super::unjudged::sweep::Asked;
 use super::{rules, serving};
 use crate::mode::record;
 use crate::policies::{self, Written};
@@ -36,7 +38,8 @@ pub(crate) struct Configuration {
     settings: Watched<Outis>,
     slices: Watched<EndpointSlice>,
     rules: rules::Rules,
-    set: PolicySet,
+    unjudged: Unjudged,
+    set: Arc<PolicySet>,
     last: Option<Vec<Written>>,
     /// Generation of each policy that was told in the log.
     told: BTreeMap<PolicyName, (i64, bool)>,
@@ -59,13 +62,15 @@ impl Configuration {
         let (slices, work) = watch_with(Api::namespaced(client.clone(), house.home.as_str()), of_webhook);
         tokio::spawn(work);
         let rules = rules::Rules::new(Arc::clone(&house));
+        let unjudged = Unjudged::new(Arc::clone(&house));
         Self {
             house,
             policies,
             settings,
             slices,
             rules,
-            set: PolicySet::default(),
+            unjudged,
+            set: Arc::default(),
             last: None,
             told: BTreeMap::new(),
         }
@@ -75,6 +80,7 @@ impl Configuration {
     pub(crate) async fn run(mut self, spec: channel::Sender<outis_api::OutisSpec>) {
         let mut changes =
             [self.policies.changes(), self.settings.changes(), self.slices.changes(), self.rules.changes()];
+        self.unjudged.recall().await;
         loop {
             if let Some(found) = self.settings.get(outis_api::outis::NAME) {
                 spec.send_if_modified(|held| std::mem::replace(held, found.spec.clone()) != found.spec);
@@ -85,20 +91,31 @@ impl Configuration {
                 self.house.protection("configuration", false, why);
             }
             self.rules.look().await;
+            let wait = self.wait(Timestamp::now());
             let any = futures::future::select_all(changes.iter_mut().map(|one| Box::pin(one.changed())));
             // Changes come in flocks; one look serves them all.
-            if tokio::time::timeout(LOOK, any).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::select! {
+                _ = any => tokio::time::sleep(Duration::from_millis(100)).await,
+                () = self.unjudged.finished() => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
+    /// How long to wait for a change before everything is looked at anyway.
+    fn wait(&self, now: Timestamp) -> Duration {
+        self.unjudged.wait(now).map_or(LOOK, |wait| wait.min(LOOK))
+    }
+
     async fn look(&mut self) -> Result<()> {
         anyhow::ensure!(self.policies.state().synced, "the policies were not seen yet");
+        // A webhook that was not seen yet is not one that is away.
+        anyhow::ensure!(self.slices.state().synced, "which webhooks are ready was not seen yet");
         let listed = self.policies.list();
         let written = listed.iter().map(|policy| policies::as_written((**policy).clone()));
         let written = written.collect::<Result<Vec<_>>>()?;
         let faults = self.compile(written.clone()).await?;
+        self.unjudged.attend(!self.set.is_empty(), self.ready_webhooks(), Timestamp::now()).await;
         let registered = self.register().await;
         self.answer(&written, &faults, &registered).await?;
         self.ready().await?;
@@ -134,15 +151,15 @@ impl Configuration {
             let set = PolicySet::compile_onto(&self.set, written);
             return Ok(set.1);
         }
-        let old = std::mem::take(&mut self.set);
+        let old = Arc::clone(&self.set);
         self.last = Some(written.clone());
         let compiled = tokio::task::spawn_blocking(move || PolicySet::compile_onto(&old, written)).await;
         let (set, faults) = compiled.context("the thread that compiles policies ended")?;
-        self.set = set;
+        self.set = Arc::new(set);
         Ok(faults)
     }
 
-    async fn register(&self) -> Result<Registered> {
+    async fn register(&mut self) -> Result<Registered> {
         let (client, home) = (&self.house.client, &self.house.home);
         let bundle = serving::look(client, home, Timestamp::now()).await?;
         let home_uid = outis_cluster::install::home(client, home.as_str()).await.ok().flatten();
@@ -153,7 +170,10 @@ impl Configuration {
         let registered = registration::register(client, &wanted, self.ready_webhooks()).await;
         // The new root is believed by now: only then may the certificate under it be served.
         serving::write(client, home, &bundle).await?;
-        registered
+        let registered = registered?;
+        let (set, unasked) = (Arc::clone(&self.set), wanted.unasked());
+        self.unjudged.look(&Asked { set, rules: wanted.rules, unasked }, Timestamp::now()).await;
+        Ok(registered)
     }
 
     async fn answer(

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::owner::World;
 use super::rotation::Ask;
+use crate::status::Unjudged;
 
 /// The rooms behind the doors.
 pub(crate) struct House {
@@ -44,6 +45,10 @@ pub(crate) struct House {
     pub(crate) dropped: Mutex<BTreeMap<String, u64>>,
     /// What the controller itself keeps up.
     pub(crate) protections: Mutex<BTreeMap<&'static str, Protection>>,
+    /// What we measure of ourselves, by the metric's name.
+    pub(crate) measures: Mutex<BTreeMap<String, u64>>,
+    /// What was admitted while nobody judged.
+    pub(crate) unjudged: Mutex<Unjudged>,
     /// What components hold; the same for all of one role.
     pub(crate) resources: watch::Sender<Arc<[Resource]>>,
 }
@@ -108,6 +113,11 @@ impl House {
     pub(crate) fn protection(&self, name: &'static str, active: bool, note: impl Into<String>) {
         let protection = Protection { name: name.into(), active, note: note.into() };
         self.protections.lock().unwrap_or_else(PoisonError::into_inner).insert(name, protection);
+    }
+
+    /// Takes a measure.
+    pub(crate) fn measure(&self, name: &str, value: u64) {
+        self.measures.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
     /// Does what may wait for the disk on a thread that may.

@@ -168,6 +168,7 @@ pub(crate) fn status(house: &House) -> Status {
         },
         protections: protections.values().cloned().collect(),
         stale: world.stale.iter().map(|(kind, since)| format!("{kind:?} since {since}")).collect(),
+        unjudged: house.unjudged.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         refused: held(&house.refused),
         counters: held(&house.dropped),
     }

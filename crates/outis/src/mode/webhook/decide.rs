@@ -6,9 +6,11 @@ use outis_admission::{refusal_text, warnings};
 use outis_model::alert::Priority;
 use outis_model::record::Subject;
 use outis_model::review::{Review, Ruling};
-use outis_model::{Decision, Mode, Reason, Record, RecordId, RecordKind, Timestamp, Verdict, redact};
+use outis_model::{Decision, Mode, Record, RecordId, RecordKind, Timestamp, Verdict};
 use outis_server::webhook::Admitted;
 use serde_json::json;
+
+use crate::mode::ruling;
 
 /// Both faces of one decision.
 pub(super) struct Decided {
@@ -19,7 +21,7 @@ pub(super) struct Decided {
 /// Puts a ruling into words.
 pub(super) fn decide(review: &Review, decision: &Decision<Ruling>, now: Timestamp, random: u128) -> Decided {
     let id = RecordId::new(now, random);
-    let decision = &discreet(review, decision);
+    let decision = &ruling::discreet(review, decision.clone());
     let ruling = &decision.outcome;
     let refused = ruling.refuses();
     let admitted = Admitted {
@@ -32,21 +34,6 @@ pub(super) fn decide(review: &Review, decision: &Decision<Ruling>, now: Timestam
         ]),
     };
     Decided { admitted, record: record(review, decision, id, now, refused) }
-}
-
-/// A policy's message may quote the object: what that keeps to itself, and what looks like a credential, is hidden
-/// from whoever reads the answer or the record.
-fn discreet(review: &Review, decision: &Decision<Ruling>) -> Decision<Ruling> {
-    if decision.because.is_empty() && decision.outcome.findings.is_empty() {
-        return decision.clone();
-    }
-    let mut kept = redact::kept(&review.object);
-    kept.extend(redact::kept(&review.old_object));
-    let hidden = |reason: &mut Reason| reason.text = redact::quoting(&reason.text, &kept);
-    let mut decision = decision.clone();
-    decision.because.iter_mut().for_each(hidden);
-    decision.outcome.findings.iter_mut().map(|finding| &mut finding.reason).for_each(hidden);
-    decision
 }
 
 fn record(
@@ -86,17 +73,10 @@ fn record(
         fields: BTreeMap::from([
             ("dryRun".to_owned(), json!(review.dry_run)),
             ("evaluated".to_owned(), json!(ruling.evaluated)),
-            ("policies".to_owned(), json!(policies(ruling))),
+            ("policies".to_owned(), json!(ruling::policies(ruling))),
             ("uid".to_owned(), json!(review.uid)),
         ]),
     }
-}
-
-fn policies(ruling: &Ruling) -> Vec<&str> {
-    let mut names: Vec<&str> = ruling.findings.iter().map(|finding| finding.policy.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 fn priority(refused: bool, verdict: Verdict, mode: Option<Mode>) -> Priority {
@@ -127,6 +107,7 @@ pub(super) fn note(record: &Record) {
 mod tests {
     use std::sync::Arc;
 
+    use outis_model::Reason;
     use outis_model::review::{Finding, GroupVersionKind, Operation};
     use serde_json::Value;
 

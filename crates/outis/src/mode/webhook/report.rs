@@ -22,6 +22,7 @@ const QUEUE: usize = 1024;
 pub(super) struct Reports {
     queue: Option<mpsc::Sender<Record>>,
     lost: Arc<AtomicU64>,
+    unjudged: Arc<AtomicU64>,
 }
 
 impl Reports {
@@ -32,16 +33,18 @@ impl Reports {
         readiness: &Readiness,
         told: &CancellationToken,
     ) -> Self {
-        let lost = Arc::new(AtomicU64::new(0));
-        let (Some(_), Some(client)) = (&config.controller, client) else { return Self { queue: None, lost } };
+        let (lost, unjudged) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (Some(_), Some(client)) = (&config.controller, client) else {
+            return Self { queue: None, lost, unjudged };
+        };
         let spool = MemorySpool::new(format!("{:032x}", crate::chance::number()), SpoolLimits::default());
         let outbox = Outbox::new(Arc::new(spool));
         let (health, beats) = watch::channel(Health::default());
         drop(crate::link::start(config.clone(), client, outbox.clone(), beats, told.clone()));
-        tokio::spawn(beating(health, readiness.clone(), Arc::clone(&lost)));
+        tokio::spawn(beating(health, readiness.clone(), Arc::clone(&lost), Arc::clone(&unjudged)));
         let (queue, records) = mpsc::channel(QUEUE);
         tokio::spawn(carrying(records, outbox, Arc::clone(&lost)));
-        Self { queue: Some(queue), lost }
+        Self { queue: Some(queue), lost, unjudged }
     }
 
     /// Takes a decision that says more than "nothing speaks against it".
@@ -52,6 +55,11 @@ impl Reports {
         if queue.try_send(record).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Where to count requests that got no answer: the controller looks afterwards for what was admitted meanwhile.
+    pub(super) fn unjudged(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.unjudged)
     }
 
     /// Decisions that were given and not kept.
@@ -72,7 +80,12 @@ async fn carrying(mut records: mpsc::Receiver<Record>, outbox: Outbox, lost: Arc
     }
 }
 
-async fn beating(health: watch::Sender<Health>, readiness: Readiness, lost: Arc<AtomicU64>) {
+async fn beating(
+    health: watch::Sender<Health>,
+    readiness: Readiness,
+    lost: Arc<AtomicU64>,
+    unjudged: Arc<AtomicU64>,
+) {
     loop {
         let missing = readiness.missing();
         let note = match missing.is_empty() {
@@ -85,7 +98,10 @@ async fn beating(health: watch::Sender<Health>, readiness: Readiness, lost: Arc<
             version: env!("CARGO_PKG_VERSION").into(),
             protections: vec![Protection { name: "admission".into(), active: missing.is_empty(), note }],
             facts: vec![],
-            counters: BTreeMap::from([("reports_lost_total".to_owned(), lost.load(Ordering::Relaxed))]),
+            counters: BTreeMap::from([
+                ("reports_lost_total".to_owned(), lost.load(Ordering::Relaxed)),
+                ("unjudged_total".to_owned(), unjudged.load(Ordering::Relaxed)),
+            ]),
         };
         health.send_if_modified(|held| std::mem::replace(held, now.clone()) != now);
         tokio::time::sleep(Duration::from_secs(1)).await;

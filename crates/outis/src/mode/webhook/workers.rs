@@ -30,7 +30,7 @@ pub(super) struct Workers {
     queues: Vec<mpsc::Sender<Task>>,
     next: AtomicUsize,
     judged: AtomicU64,
-    unjudged: AtomicU64,
+    unjudged: Arc<AtomicU64>,
 }
 
 impl Workers {
@@ -40,6 +40,7 @@ impl Workers {
         source: Source,
         reports: Reports,
     ) -> std::io::Result<Self> {
+        let unjudged = reports.unjudged();
         let mut queues = Vec::with_capacity(count);
         for number in 0..count.max(1) {
             let (sender, receiver) = mpsc::channel(QUEUE);
@@ -48,7 +49,7 @@ impl Workers {
             std::thread::Builder::new().name(name).spawn(move || work(receiver, &set, &source, &reports))?;
             queues.push(sender);
         }
-        Ok(Self { queues, next: AtomicUsize::new(0), judged: AtomicU64::new(0), unjudged: AtomicU64::new(0) })
+        Ok(Self { queues, next: AtomicUsize::new(0), judged: AtomicU64::new(0), unjudged })
     }
 
     pub(super) fn judged(&self) -> u64 {
