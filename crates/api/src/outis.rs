@@ -70,6 +70,10 @@ pub struct Admission {
     /// Namespaces the webhook is never asked about, beside `kube-system`, `kube-public`, `kube-node-lease` and our own.
     #[schemars(length(max = 256), inner(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")))]
     pub excluded_namespaces: Vec<String>,
+    /// Seconds without any ready webhook after which what policies refuse with `failurePolicy: Fail` goes on unjudged,
+    /// until one is ready again. Default: 0, never.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub watchdog_seconds: i64,
 }
 
 /// How long records are kept.

@@ -19,6 +19,10 @@ use outis_model::Namespace;
 pub const NAME: &str = "outis";
 /// The Service behind it.
 pub const SERVICE: &str = "outis-webhook";
+/// The webhook of what may go on without us.
+pub const IGNORE: &str = "ignore.admission.outis.dev";
+/// The webhook of what may not.
+pub const FAIL: &str = "fail.admission.outis.dev";
 /// Seconds the API server waits for us.
 pub const TIMEOUT: i32 = 5;
 /// Namespaces nobody is ever refused in.
@@ -31,6 +35,16 @@ pub enum Failure {
     Ignore,
     /// Refuses.
     Fail,
+}
+
+/// What becomes of `Fail` while nobody is there to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stance {
+    /// It refuses, as the policies say.
+    #[default]
+    AsWritten,
+    /// It lets go on: the watchdog's patience is at an end.
+    Open,
 }
 
 /// One rule: resources of one group under one failure policy.
@@ -61,6 +75,8 @@ pub struct Registration {
     pub excluded: Vec<String>,
     /// What is asked about.
     pub rules: BTreeSet<Rule>,
+    /// What `Fail` is now.
+    pub stance: Stance,
 }
 
 impl Registration {
@@ -72,6 +88,16 @@ impl Registration {
         names.extend(self.excluded.iter().cloned());
         names
     }
+}
+
+/// How the live object stands; `None` when nothing in it was written to fail.
+#[must_use]
+pub fn stance(live: &ValidatingWebhookConfiguration) -> Option<Stance> {
+    let fail = live.webhooks.iter().flatten().find(|webhook| webhook.name == FAIL)?;
+    Some(match fail.failure_policy.as_deref() {
+        Some("Ignore") => Stance::Open,
+        _ => Stance::AsWritten,
+    })
 }
 
 /// The object; `None` when there is nothing to ask.
@@ -107,9 +133,10 @@ pub fn configuration(registration: &Registration) -> Option<ValidatingWebhookCon
 }
 
 fn webhook(registration: &Registration, failure: Failure, rules: &[&Rule]) -> ValidatingWebhook {
-    let (name, policy) = match failure {
-        Failure::Ignore => ("ignore.admission.outis.dev", "Ignore"),
-        Failure::Fail => ("fail.admission.outis.dev", "Fail"),
+    let (name, policy) = match (failure, registration.stance) {
+        (Failure::Ignore, _) => (IGNORE, "Ignore"),
+        (Failure::Fail, Stance::AsWritten) => (FAIL, "Fail"),
+        (Failure::Fail, Stance::Open) => (FAIL, "Ignore"),
     };
     ValidatingWebhook {
         name: name.into(),
@@ -195,6 +222,7 @@ mod tests {
             bundle: "PEM".into(),
             excluded: vec!["rook-ceph".into()],
             rules: rules.iter().map(rule).collect(),
+            stance: Stance::AsWritten,
         }
     }
 
@@ -227,6 +255,26 @@ mod tests {
             .collect();
         assert_eq!(policies, ["Ignore", "Fail"]);
         assert!(configuration(&registration(&[])).is_none());
+    }
+
+    #[test]
+    fn an_open_stance_lets_go_on_what_would_fail_and_keeps_its_rules() {
+        let mut wanted = registration(&[(Failure::Ignore, "pods"), (Failure::Fail, "secrets")]);
+        let closed = configuration(&wanted).expect("one");
+        wanted.stance = Stance::Open;
+        let open = configuration(&wanted).expect("one");
+        assert_eq!((stance(&closed), stance(&open)), (Some(Stance::AsWritten), Some(Stance::Open)));
+        let seen = |made: &ValidatingWebhookConfiguration| -> Vec<(String, Option<String>)> {
+            let webhooks = made.webhooks.iter().flatten();
+            webhooks.map(|webhook| (webhook.name.clone(), webhook.failure_policy.clone())).collect()
+        };
+        let ignore = Some("Ignore".to_owned());
+        assert_eq!(seen(&open), [(IGNORE.to_owned(), ignore.clone()), (FAIL.to_owned(), ignore)]);
+        let rules =
+            |made: &ValidatingWebhookConfiguration| made.webhooks.as_ref().expect("two")[1].rules.clone();
+        assert_eq!(rules(&open), rules(&closed));
+        let one = configuration(&registration(&[(Failure::Ignore, "pods")])).expect("one");
+        assert_eq!(stance(&one), None, "nothing in it was written to fail");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use outis_cluster::install::install;
 use outis_cluster::lease::{Fence, Held};
 use outis_cluster::live;
 use outis_cluster::manifests::{Plan, Storage};
-use outis_cluster::registration::{Failure, Registration, Rule, configuration};
+use outis_cluster::registration::{Failure, Registration, Rule, Stance, configuration};
 use outis_cluster::review::{Access, may, may_i, stamp, stamped, token};
 use outis_cluster::uninstall::{Depth, uninstall};
 use outis_model::alert::Priority;
@@ -140,6 +140,12 @@ async fn each_definition_refuses_what_is_wrong_with_a_sentence() {
             "other",
             json!({"identity": {"svidSeconds": 5}}),
             "should be greater than or equal to 60",
+        ),
+        (
+            ("Outis", "outises"),
+            "other",
+            json!({"admission": {"watchdogSeconds": -1}}),
+            "should be greater than or equal to 0",
         ),
     ] {
         let told = said(&client, name, metadata, spec.clone()).await;
@@ -311,6 +317,7 @@ async fn the_registration_is_taken_and_goes_with_its_namespace_object() {
             operations: BTreeSet::from(["CREATE".to_owned(), "UPDATE".to_owned()]),
             namespaced: false,
         }]),
+        stance: Stance::default(),
     })
     .expect("one");
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client);

@@ -17,6 +17,7 @@ mod rules;
 mod serving;
 mod tokens;
 mod unjudged;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

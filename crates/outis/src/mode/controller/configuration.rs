@@ -12,8 +12,9 @@ use kube::api::Api;
 use kube::runtime::watcher;
 use outis_admission::{Fault, PolicySet};
 use outis_api::{AdmissionPolicy, Outis};
-use outis_cluster::registration::{Registration, SERVICE};
+use outis_cluster::registration::{Failure, NAME, Registration, SERVICE, Stance};
 use outis_cluster::{Watched, watch, watch_with};
+use outis_model::alert::Priority;
 use outis_model::effect::{Condition, StatusPatch};
 use outis_model::record::Subject;
 use outis_model::{Input, Mode, PolicyName, RecordKind, Timestamp};
@@ -24,7 +25,7 @@ use super::house::House;
 use super::registration::{self, Registered};
 use super::unjudged::Unjudged;
 use super::unjudged::sweep::Asked;
-use super::{rules, serving};
+use super::{rules, serving, watchdog};
 use crate::mode::record;
 use crate::policies::{self, Written};
 
@@ -104,7 +105,9 @@ impl Configuration {
 
     /// How long to wait for a change before everything is looked at anyway.
     fn wait(&self, now: Timestamp) -> Duration {
-        self.unjudged.wait(now).map_or(LOOK, |wait| wait.min(LOOK))
+        let seconds = self.house.settings.borrow().admission.watchdog_seconds;
+        let waits = [self.unjudged.wait(now), watchdog::wait(now, self.unjudged.away(), seconds)];
+        waits.into_iter().flatten().fold(LOOK, Duration::min)
     }
 
     async fn look(&mut self) -> Result<()> {
@@ -164,16 +167,52 @@ impl Configuration {
         let bundle = serving::look(client, home, Timestamp::now()).await?;
         let home_uid = outis_cluster::install::home(client, home.as_str()).await.ok().flatten();
         let rules = registration::resolve(client, &outis_admission::rules(&self.set)).await?;
-        let excluded = self.house.settings.borrow().admission.excluded_namespaces.clone();
-        let wanted =
-            Registration { home: home.clone(), home_uid, bundle: bundle.roots.clone(), excluded, rules };
+        let admission = self.house.settings.borrow().admission.clone();
+        let (now, away) = (Timestamp::now(), self.unjudged.away());
+        let wanted = Registration {
+            home: home.clone(),
+            home_uid,
+            bundle: bundle.roots.clone(),
+            excluded: admission.excluded_namespaces,
+            rules,
+            stance: watchdog::stance(now, away, admission.watchdog_seconds),
+        };
         let registered = registration::register(client, &wanted, self.ready_webhooks()).await;
         // The new root is believed by now: only then may the certificate under it be served.
         serving::write(client, home, &bundle).await?;
-        let registered = registered?;
+        let (registered, turned) = registered?;
+        let fails =
+            registered == Registered::Asked && wanted.rules.iter().any(|rule| rule.failure == Failure::Fail);
+        let seconds = if fails { admission.watchdog_seconds } else { 0 };
+        self.watch_over(wanted.stance, turned, seconds);
         let (set, unasked) = (Arc::clone(&self.set), wanted.unasked());
-        self.unjudged.look(&Asked { set, rules: wanted.rules, unasked }, Timestamp::now()).await;
+        self.unjudged.look(&Asked { set, rules: wanted.rules, unasked }, now).await;
         Ok(registered)
+    }
+
+    /// Shows how the watchdog stands, and tells when it has turned.
+    fn watch_over(&self, stance: Stance, turned: Option<Stance>, seconds: i64) {
+        let away = self.unjudged.away();
+        let shown = watchdog::protection(stance, away, seconds);
+        let open = shown.as_ref().is_some_and(|shown| !shown.active);
+        self.house.measure("outis_watchdog_open", u64::from(open));
+        match shown {
+            Some(shown) => self.house.protection(watchdog::NAME, shown.active, shown.note),
+            None => self.house.unprotected(watchdog::NAME),
+        }
+        let Some(turned) = turned else { return };
+        let subject = Subject {
+            namespace: None,
+            kind: "ValidatingWebhookConfiguration".into(),
+            name: NAME.parse().ok(),
+            node: None,
+        };
+        let mut record = record(Timestamp::now(), RecordKind::Configuration, "outis:controller", subject);
+        record.summary = watchdog::told(turned, away);
+        record.priority = if turned == Stance::Open { Priority::Warning } else { Priority::Notice };
+        tracing::warn!(id = %record.id, summary = record.summary, "The watchdog has turned");
+        self.house.count(&self.house.measures, "outis_watchdog_turns_total");
+        self.house.tell(Input::Happened(record));
     }
 
     async fn answer(
@@ -294,7 +333,7 @@ pub(crate) fn taken_over(
         Some(fault) => format!("{kind} {name} generation {generation} cannot be used: {fault}"),
     };
     if fault.is_some() {
-        record.priority = outis_model::alert::Priority::Warning;
+        record.priority = Priority::Warning;
     }
     record
 }

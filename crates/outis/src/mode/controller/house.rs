@@ -115,6 +115,11 @@ impl House {
         self.protections.lock().unwrap_or_else(PoisonError::into_inner).insert(name, protection);
     }
 
+    /// Something is not kept up any more because nobody asks for it.
+    pub(crate) fn unprotected(&self, name: &str) {
+        self.protections.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Takes a measure.
     pub(crate) fn measure(&self, name: &str, value: u64) {
         self.measures.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);

@@ -10,7 +10,9 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use outis_admission::{RegistrationRule, Scope};
 use outis_api::admission_policy::FailurePolicy;
 use outis_cluster::apply::MANAGER;
-use outis_cluster::registration::{Failure, NAME, Registration, Rule, configuration, resources_of};
+use outis_cluster::registration::{
+    Failure, NAME, Registration, Rule, Stance, configuration, resources_of, stance,
+};
 
 /// What became of the registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,25 +93,31 @@ async fn served(client: &Client, group: &str) -> Result<Served> {
     Ok(list.resources.into_iter().map(|resource| (resource.name, resource.kind)).collect())
 }
 
-/// Puts the registration in force, changes it, or takes it away.
+/// Puts the registration in force, changes it, or takes it away. Says also which stance was taken up, when what is
+/// there stood otherwise.
 pub(crate) async fn register(
     client: &Client,
     registration: &Registration,
     ready: usize,
-) -> Result<Registered> {
+) -> Result<(Registered, Option<Stance>)> {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let Some(wanted) = configuration(registration) else {
         return match api.delete(NAME, &DeleteParams::default()).await {
-            Ok(_) => Ok(Registered::Nothing),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Registered::Nothing),
+            Ok(_) => Ok((Registered::Nothing, None)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok((Registered::Nothing, None)),
             Err(error) => Err(error).context("cannot take the webhook's registration away"),
         };
     };
     let there = api.get_opt(NAME).await.context("cannot read the webhook's registration")?;
     if there.is_none() && ready == 0 {
-        return Ok(Registered::Waiting);
+        return Ok((Registered::Waiting, None));
     }
     let params = PatchParams::apply(MANAGER).force();
-    let patched = api.patch(NAME, &params, &Patch::Apply(&wanted)).await;
-    patched.context("cannot register the webhook").map(|_| Registered::Asked)
+    let patched =
+        api.patch(NAME, &params, &Patch::Apply(&wanted)).await.context("cannot register the webhook")?;
+    // What the server held before and holds now, not what we remember: a controller that was restarted in between
+    // neither misses a turn nor tells it twice.
+    let before = there.as_ref().and_then(stance);
+    let turned = stance(&patched).filter(|now| before.is_some_and(|before| before != *now));
+    Ok((Registered::Asked, turned))
 }

@@ -75,6 +75,11 @@ impl Unjudged {
         self.publish();
     }
 
+    /// Since when nobody is ready.
+    pub(crate) fn away(&self) -> Option<Timestamp> {
+        self.book.attendance.away.map(|away| away.since)
+    }
+
     /// When to look again at the latest, if there is something to wait for.
     pub(crate) fn wait(&self, now: Timestamp) -> Option<Duration> {
         let due = self.book.attendance.due.map(|span| span.until.as_second() + SETTLE);
