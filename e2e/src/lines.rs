@@ -36,6 +36,13 @@ struct Line {
 #[derive(Default)]
 pub(crate) struct Lines(Vec<Line>);
 
+/// A line and how many seconds it took.
+async fn timed(line: impl Future<Output = Result<String>>) -> (Result<String>, f64) {
+    let begun = Instant::now();
+    let done = line.await;
+    (done, begun.elapsed().as_secs_f64())
+}
+
 impl Lines {
     /// Tells one line; what it says, or why it failed, is printed with its time. A failed line does not
     /// end the story.
@@ -45,9 +52,28 @@ impl Lines {
         needs: &'static [Part],
         line: impl Future<Output = Result<String>>,
     ) -> bool {
-        let begun = Instant::now();
-        let done = line.await;
-        let seconds = begun.elapsed().as_secs_f64();
+        let (done, seconds) = timed(line).await;
+        self.note(name, needs, done, seconds)
+    }
+
+    /// Tells two lines that wait for deadlines most of the time and do not touch each other, at once.
+    pub(crate) async fn tell_both(
+        &mut self,
+        first: (&'static str, impl Future<Output = Result<String>>),
+        second: (&'static str, impl Future<Output = Result<String>>),
+    ) {
+        let (one, other) = tokio::join!(timed(first.1), timed(second.1));
+        self.note(first.0, &[], one.0, one.1);
+        self.note(second.0, &[], other.0, other.1);
+    }
+
+    fn note(
+        &mut self,
+        name: &'static str,
+        needs: &'static [Part],
+        done: Result<String>,
+        seconds: f64,
+    ) -> bool {
         match &done {
             Ok(said) => println!("ok      {seconds:>6.1} s  {name}: {said}"),
             Err(error) => println!("FAILED  {seconds:>6.1} s  {name}: {error:#}"),

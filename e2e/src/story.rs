@@ -138,9 +138,11 @@ async fn more(world: &World, lines: &mut Lines, found: &Found) {
     lines.tell("a developer sees one namespace", &[], people::developer(world, found)).await;
     lines.tell("a planted credential is found nowhere", &[], people::redacted(world)).await;
     lines.tell("kernel stamp to written alert", &[], figures::latency(world)).await;
-    lines.tell("who enforces NetworkPolicy is proved", &[], network::enforcement(world)).await;
     lines.tell("without the controller nothing is lost", &[], absence::controller(world)).await;
-    lines.tell("without a webhook writes go on", &[], absence::webhook(world)).await;
+    lines
+        .tell("without a webhook writes go on, and are judged afterwards", &[], absence::webhook(world))
+        .await;
+    lines.tell("the watchdog opens what fails closed", &[], absence::watchdog(world)).await;
     lines.tell("without the agent its node is told, the shop sells", &[], absence::agent(world)).await;
     match &world.with.in_node {
         Some(program) => {
@@ -149,7 +151,9 @@ async fn more(world: &World, lines: &mut Lines, found: &Found) {
         }
         None => println!("SKIPPED memory, Kubernetes API away: there is no way to the nodes of this cluster"),
     }
-    lines.tell("identities rotate without a failed handshake", &[], identity::rotations(world)).await;
+    let enforcement = ("who enforces NetworkPolicy is proved", network::enforcement(world));
+    let rotations = ("identities rotate without a failed handshake", identity::rotations(world));
+    lines.tell_both(enforcement, rotations).await;
     lines.tell("record log still verified", &[], verified(world)).await;
 }
 

@@ -6,6 +6,7 @@ mod api;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) use agent::agent;
 pub(super) use api::api;
 
-use super::{BAD, figures, installation};
+use super::{BAD, POLICIES, figures, installation};
 use crate::world::{World, eventually};
 
 /// Refusals made while the controller is away.
@@ -123,15 +124,89 @@ fn contiguous(records: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// With every webhook away, writes go on where the policy says Ignore, and stay refused where it says Fail.
+/// With every webhook away, writes go on where the policy says Ignore. What got in that way is found when they are
+/// back, told, and forgotten once it is gone.
 pub(super) async fn webhook(world: &World) -> Result<String> {
     scale(world, "outis-webhook", 0).await?;
-    let admitted = async || world.try_create(BAD).await.is_ok();
+    let admitted = async || world.create(BAD).await.is_ok();
     eventually(Duration::from_secs(20), "with Ignore, writes go on", admitted).await?;
     let told = world.asked(&["status"], 1).await?;
     ensure!(told.contains("admission"), "status does not say that admission is away: {told}");
     scale(world, "outis-webhook", 2).await?;
-    let refused = async || world.try_create(BAD).await.is_err();
-    eventually(Duration::from_secs(30), "the bad pod is refused again", refused).await?;
-    Ok("Ignore lets writes go on; refused again once it is back".into())
+    let back = Instant::now();
+    let listed = async || world.asked(&["status"], 0).await.is_ok_and(|said| said.contains(UNJUDGED));
+    eventually(Duration::from_secs(60), "what was admitted unjudged is listed", listed).await?;
+    let took = back.elapsed().as_secs_f64();
+    let said = world.asked(&["events", "-n", "shop", "--kind", "admission"], 0).await?;
+    let record = said.lines().find(|line| line.contains("admitted unjudged: Pod shop/miner"));
+    let record = record.with_context(|| format!("it has no record: {said}"))?;
+    ensure!(record.contains("shop-limits"), "its record names no policy: {record}");
+    world.delete(BAD).await?;
+    let gone = async || world.asked(&["status"], 0).await.is_ok_and(|said| !said.contains(UNJUDGED));
+    eventually(Duration::from_secs(60), "an object that is gone leaves the list", gone).await?;
+    ensure!(world.try_create(BAD).await.is_err(), "the bad pod is admitted though webhooks are back");
+    Ok(format!(
+        "Ignore lets writes go on; {took:.1} s after the return the bad pod is listed, until it is gone"
+    ))
+}
+
+/// How `outis status` names the bad pod.
+const UNJUDGED: &str = "Pod shop/miner of ";
+
+/// With every webhook away Fail refuses, until the watchdog's time is over.
+pub(super) async fn watchdog(world: &World) -> Result<String> {
+    let closed = POLICIES.replace("mode: enforce", "mode: enforce\n  failurePolicy: Fail");
+    world.apply(&closed).await?;
+    world.apply(&watchdog_after(WATCHDOG)).await?;
+    let done = opened_and_closed(world).await;
+    // Whatever came of it: a Fail webhook with nobody behind it would keep the next lines from their pods.
+    world.apply(&watchdog_after(0)).await?;
+    world.apply(POLICIES).await?;
+    scale(world, "outis-webhook", 2).await?;
+    done
+}
+
+/// Seconds the watchdog waits.
+const WATCHDOG: u32 = 10;
+
+fn watchdog_after(seconds: u32) -> String {
+    format!(
+        "apiVersion: outis.dev/v1alpha1\nkind: Outis\nmetadata: {{name: cluster}}\nspec: {{admission: {{watchdogSeconds: {seconds}}}}}\n"
+    )
+}
+
+async fn opened_and_closed(world: &World) -> Result<String> {
+    let fails = async || failing(world).await.is_ok_and(|policy| policy == "Fail");
+    let ignores = async || failing(world).await.is_ok_and(|policy| policy == "Ignore");
+    eventually(Duration::from_secs(20), "the registration fails closed", fails).await?;
+    let unasked = async || match world.try_create(BAD).await {
+        Err(kube::Error::Api(status)) => status.message.contains("failed calling webhook"),
+        _ => false,
+    };
+    let refuses = eventually(Duration::from_secs(30), "Fail refuses without a webhook", unasked);
+    let (gone, refused) = tokio::join!(scale(world, "outis-webhook", 0), refuses);
+    gone.and(refused)?;
+    let begun = Instant::now();
+    eventually(Duration::from_secs(60), "the watchdog turns Fail to Ignore", ignores).await?;
+    let took = begun.elapsed().as_secs_f64();
+    let admitted = async || world.try_create(BAD).await.is_ok();
+    eventually(Duration::from_secs(20), "a write goes on", admitted).await?;
+    let told = world.asked(&["status"], 1).await?;
+    ensure!(told.contains("fail closed is not in force"), "status does not say so: {told}");
+    scale(world, "outis-webhook", 2).await?;
+    eventually(Duration::from_secs(30), "it turns back to Fail", fails).await?;
+    let both = async || {
+        let said = world.asked(&["events", "--kind", "configuration"], 0).await.unwrap_or_default();
+        ["from Fail to Ignore", "is back at Fail"].iter().all(|turn| said.contains(turn))
+    };
+    eventually(Duration::from_secs(10), "both turns are recorded", both).await?;
+    Ok(format!("Ignore {took:.1} s after all were gone with {WATCHDOG} s set, Fail again on their return"))
+}
+
+/// What becomes of a request that must be judged while nobody answers.
+async fn failing(world: &World) -> Result<String> {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(world.client.clone());
+    let webhooks = api.get("outis").await?.webhooks.unwrap_or_default();
+    let fail = webhooks.into_iter().find(|webhook| webhook.name == "fail.admission.outis.dev");
+    fail.and_then(|webhook| webhook.failure_policy).context("nothing is registered to fail")
 }
