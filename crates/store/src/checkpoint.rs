@@ -57,7 +57,7 @@ impl Checkpoints {
             })
         };
         let files = [open("checkpoint.0")?, open("checkpoint.1")?];
-        crate::sync_dir(dir)?;
+        crate::database::sync_dir(dir)?;
         let read = |(_, file): &(PathBuf, File)| {
             let mut text = String::new();
             let mut file = file;
@@ -77,10 +77,7 @@ impl Checkpoints {
         let text = checkpoint.encode();
         let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_data());
         self.next = 1 - self.next;
-        written.map_err(|source| match crate::error::no_room(&source) {
-            true => StoreError::Full(path.clone()),
-            false => StoreError::Io { what: "write", path: path.clone(), source },
-        })
+        written.map_err(|source| StoreError::said(path, source))
     }
 }
 

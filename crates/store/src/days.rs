@@ -3,24 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
-use sled::{Db, Tree};
+use sled::Tree;
 
+use crate::database::Database;
 use crate::error::StoreError;
 
 /// Cache of one day's database.
 const CACHE_MIB: u64 = 16;
 /// Days that are open at a time: today, and those readers were last at.
 const OPEN: usize = 3;
-/// How often, and how long apart, a day is tried again whose last reader is just letting go of it.
-const AGAIN: (u32, Duration) = (100, Duration::from_millis(10));
-
 /// One day's rows by position, and positions by record id.
 pub(crate) struct Day {
-    pub(crate) db: Db,
+    pub(crate) db: Database,
     pub(crate) rows: Tree,
     pub(crate) ids: Tree,
 }
@@ -87,24 +84,12 @@ impl Days {
 
     fn database(&self, date: Date) -> Result<Day, StoreError> {
         let dir = self.dir.join(date.to_string());
-        let (new, mut tries) = (!self.known.contains_key(&date), 0);
-        let db = loop {
-            match crate::database(&dir, CACHE_MIB) {
-                Err(StoreError::Locked(_)) if !new && tries < AGAIN.0 => {
-                    tries += 1;
-                    std::thread::sleep(AGAIN.1);
-                }
-                other => break other?,
-            }
+        let db = match self.known.contains_key(&date) {
+            true => Database::open_again(&dir, CACHE_MIB)?,
+            false => Database::open(&dir, CACHE_MIB)?,
         };
         let tree = |name| db.open_tree(name).map_err(|error| StoreError::at(&dir, error));
-        let day = Day { rows: tree("rows")?, ids: tree("ids")?, db: db.clone() };
-        if new {
-            day.db.flush().map_err(|error| StoreError::at(&dir, error))?;
-            crate::sync_dir(&dir)?;
-            crate::sync_dir(&self.dir)?;
-        }
-        Ok(day)
+        Ok(Day { rows: tree("rows")?, ids: tree("ids")?, db })
     }
 
     /// Lets go of every database, so that they are read from disk again. False while a reader holds one.

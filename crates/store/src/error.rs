@@ -54,6 +54,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What the disk said to a write, told apart.
+    pub(crate) fn said(path: &Path, source: std::io::Error) -> Self {
+        match no_room(&source) {
+            true => Self::Full(path.into()),
+            false => Self::Io { what: "write", path: path.into(), source },
+        }
+    }
+
     /// A sled error, told apart.
     pub(crate) fn at(path: &Path, error: sled::Error) -> Self {
         match error {
@@ -61,8 +69,7 @@ impl StoreError {
             sled::Error::Io(source) if source.kind() == std::io::ErrorKind::WouldBlock => {
                 Self::Locked(path.into())
             }
-            sled::Error::Io(source) if no_room(&source) => Self::Full(path.into()),
-            sled::Error::Io(source) => Self::Io { what: "use", path: path.into(), source },
+            sled::Error::Io(source) => Self::said(path, source),
             other => Self::Damaged(format!("{}: {}", path.display(), plain(&other))),
         }
     }

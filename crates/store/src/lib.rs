@@ -3,6 +3,7 @@
 
 mod chain;
 mod checkpoint;
+mod database;
 mod days;
 mod error;
 mod log;
@@ -46,39 +47,5 @@ fn mark(dir: &Path, file: &Path) -> Result<(), StoreError> {
     std::fs::write(&beside, format!("{FORMAT}\n")).map_err(io)?;
     std::fs::File::open(&beside).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&beside, file).map_err(io)?;
-    sync_dir(dir)
-}
-
-/// A new file's or directory's name is on disk when its directory is synced, and not before.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|source| StoreError::Io { what: "sync", path: dir.into(), source })
-}
-
-/// Runs what reads a database that may be damaged: some damage makes sled panic where it should err.
-pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(StoreError::Damaged(format!("{} cannot be read", path.display()))))
-}
-
-/// Opens a database again that was let go of a moment ago: sled's own threads hold its lock until they notice.
-pub(crate) fn reopened(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreError> {
-    for _ in 0..100 {
-        match database(dir, cache_mib) {
-            Err(StoreError::Locked(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
-            done => return done,
-        }
-    }
-    database(dir, cache_mib)
-}
-
-/// Opens one sled database with an explicit cache; sled's own default is 1 GiB.
-pub(crate) fn database(dir: &Path, cache_mib: u64) -> Result<sled::Db, StoreError> {
-    let config = sled::Config::new()
-        .path(dir)
-        .cache_capacity(cache_mib << 20)
-        .mode(sled::Mode::HighThroughput)
-        // We flush ourselves, before each acknowledgement.
-        .flush_every_ms(None);
-    guarded(dir, || config.open().map_err(|error| StoreError::at(dir, error)))
+    database::sync_dir(dir)
 }

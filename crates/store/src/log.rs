@@ -86,7 +86,7 @@ impl Log {
         crate::claim(dir)?;
         let mut days = Days::open(&dir.join("log"))?;
         let (mut checkpoints, acknowledged) = Checkpoints::open(dir)?;
-        let (head, damage) = crate::guarded(dir, || recover::recover(&mut days, acknowledged))?;
+        let (head, damage) = crate::database::guarded(dir, || recover::recover(&mut days, acknowledged))?;
         if acknowledged.is_none() && damage.is_none() {
             // From now on a log without a checkpoint is one that lost it.
             checkpoints.write(head)?;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::{Database, guarded};
 use crate::error::StoreError;
 use crate::log::lock;
 
@@ -75,7 +76,7 @@ impl Entry {
 }
 
 struct Inner {
-    db: sled::Db,
+    db: Database,
     next: u64,
     entries: usize,
     bytes: usize,
@@ -107,7 +108,7 @@ impl Spool {
     /// Locked, newer, damaged, or the disk said no.
     pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Self, StoreError> {
         crate::claim(dir)?;
-        let inner = Inner::open(dir, crate::database)?;
+        let inner = Inner::open(dir, Database::open)?;
         let slot = Slot { next: inner.next, depth: inner.depth(), inner: Some(inner) };
         Ok(Self { slot: Arc::new(Mutex::new(slot)), limits, path: dir.into() })
     }
@@ -118,7 +119,7 @@ impl Spool {
         let mut inner = match slot.inner.take() {
             Some(inner) => inner,
             None => {
-                let mut inner = Inner::open(&self.path, crate::reopened)?;
+                let mut inner = Inner::open(&self.path, Database::open_again)?;
                 // Losses of a gap that was acknowledged since are in no row any more.
                 inner.lost = inner.lost.max(slot.depth.2);
                 inner
@@ -136,9 +137,7 @@ impl Spool {
     /// The disk said no: then nothing of this call is promised; pushing it again is right, since records
     /// that arrive twice are kept once.
     pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
-        self.with(|inner| {
-            inner.push(reports, &self.limits).map_err(|error| StoreError::at(&self.path, error))
-        })
+        self.with(|inner| inner.push(reports, &self.limits, &self.path))
     }
 
     /// The oldest rows, at most `limit` and about `bytes` of them.
@@ -185,13 +184,13 @@ impl Spool {
 impl Inner {
     fn open(
         dir: &Path,
-        database: impl Fn(&Path, u64) -> Result<sled::Db, StoreError>,
+        database: impl Fn(&Path, u64) -> Result<Database, StoreError>,
     ) -> Result<Self, StoreError> {
         let db = database(&dir.join("spool"), CACHE_MIB)?;
-        crate::guarded(dir, || Self::load(dir, db))
+        guarded(dir, || Self::load(dir, db))
     }
 
-    fn load(dir: &Path, db: sled::Db) -> Result<Self, StoreError> {
+    fn load(dir: &Path, db: Database) -> Result<Self, StoreError> {
         let at = |error| StoreError::at(dir, error);
         let mut inner = Self { next: 0, entries: 0, bytes: 0, lost: 0, order: BTreeSet::new(), db };
         for row in inner.db.iter() {
@@ -221,7 +220,9 @@ impl Inner {
         &mut self,
         reports: &[(Class, Vec<u8>)],
         limits: &SpoolLimits,
-    ) -> sled::Result<std::ops::Range<u64>> {
+        path: &Path,
+    ) -> Result<std::ops::Range<u64>, StoreError> {
+        let at = |error| StoreError::at(path, error);
         let first = self.next;
         let mut batch = sled::Batch::default();
         let mut bytes = 0;
@@ -230,13 +231,13 @@ impl Inner {
             bytes += value.len();
             batch.insert(&seq.to_be_bytes(), value);
         }
-        self.db.apply_batch(batch)?;
+        self.db.apply_batch(batch).map_err(at)?;
         self.order.extend((first..).zip(reports).map(|(seq, (class, _))| (*class, seq)));
         self.next = first + reports.len() as u64;
         self.entries += reports.len();
         self.bytes += bytes;
         while self.entries > limits.entries || self.bytes > limits.bytes {
-            if !self.drop_one()? {
+            if !self.drop_one().map_err(at)? {
                 break;
             }
         }
@@ -268,8 +269,7 @@ impl Inner {
         let meta = self.db.open_tree("meta").map_err(at)?;
         meta.insert("next", &self.next.to_be_bytes()).map_err(at)?;
         self.db.apply_batch(batch).map_err(at)?;
-        self.db.flush().map_err(at)?;
-        Ok(())
+        self.db.flush()
     }
 
     /// Drops the oldest report of the least class; its place is taken by a gap, joined with a gap before

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
+use crate::database::Database;
 use crate::error::StoreError;
 use crate::log::lock;
 
@@ -19,7 +20,7 @@ const BEHIND: usize = 256;
 pub struct State {
     /// Taken out by a failure and read from disk again with the next call: what sled then holds in memory is not to
     /// be believed, and a disk that has room again needs no restart.
-    db: Arc<Mutex<Option<sled::Db>>>,
+    db: Arc<Mutex<Option<Database>>>,
     path: PathBuf,
     changes: broadcast::Sender<String>,
 }
@@ -32,18 +33,18 @@ impl State {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         crate::claim(dir)?;
         let path = dir.join("state");
-        let db = Arc::new(Mutex::new(Some(crate::database(&path, CACHE_MIB)?)));
+        let db = Arc::new(Mutex::new(Some(Database::open(&path, CACHE_MIB)?)));
         Ok(Self { db, path, changes: broadcast::channel(BEHIND).0 })
     }
 
-    /// Works on the database for a key; a failure lets go of it.
-    fn with<T>(&self, key: &str, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+    /// Works on the database; a failure lets go of it.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut held = lock(&self.db);
         let db = match held.take() {
             Some(db) => db,
-            None => crate::reopened(&self.path, CACHE_MIB)?,
+            None => Database::open_again(&self.path, CACHE_MIB)?,
         };
-        let done = work(&db).map_err(|error| StoreError::at(Path::new(key), error))?;
+        let done = work(&db)?;
         *held = Some(db);
         Ok(done)
     }
@@ -53,7 +54,8 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.with(key, |db| db.get(key))?.map(|bytes| bytes.to_vec()))
+        let found = self.with(|db| db.get(key).map_err(|error| StoreError::at(Path::new(key), error)));
+        Ok(found?.map(|bytes| bytes.to_vec()))
     }
 
     /// Keys that begin with `prefix`, in order, with their values.
@@ -61,9 +63,9 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn entries(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.with(prefix, |db| {
+        self.with(|db| {
             let rows = db.scan_prefix(prefix).map(|row| {
-                let (key, value) = row?;
+                let (key, value) = row.map_err(|error| StoreError::at(Path::new(prefix), error))?;
                 Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
             });
             rows.collect()
@@ -81,11 +83,11 @@ impl State {
             return Err(StoreError::Io { what: "back up into", path: to.join("state"), source });
         }
         let entries = self.entries("")?;
-        copy.with("backup", |db| {
+        copy.with(|db| {
             for (key, value) in entries {
-                db.insert(key, value)?;
+                db.insert(key, value).map_err(|error| StoreError::at(to, error))?;
             }
-            db.flush().map(drop)
+            db.flush()
         })
     }
 
@@ -94,11 +96,12 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn swap(&self, key: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, StoreError> {
-        let swapped = self.with(key, |db| {
-            if db.compare_and_swap(key, old, new)?.is_err() {
+        let swapped = self.with(|db| {
+            let swapped = db.compare_and_swap(key, old, new);
+            if swapped.map_err(|error| StoreError::at(Path::new(key), error))?.is_err() {
                 return Ok(false);
             }
-            db.flush().map(|_| true)
+            db.flush().map(|()| true)
         })?;
         if swapped {
             let _ = self.changes.send(key.to_owned());

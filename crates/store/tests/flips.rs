@@ -1,32 +1,16 @@
 //! A byte that changes on disk is found and named, or it was one that carries nothing.
 
-use std::collections::BTreeMap;
+mod record;
+
 use std::path::{Path, PathBuf};
 
-use outis_model::alert::Priority;
-use outis_model::record::{Record, RecordId, Subject};
-use outis_model::{RecordKind, Timestamp};
+use outis_model::Timestamp;
 use outis_store::{Checkpoint, Log, Options};
+use record::record;
 
 /// sled's segments.
 const SEGMENT: u64 = 512 << 10;
 const RECORDS: u64 = 1200;
-
-fn record(number: u64, time: Timestamp, size: usize) -> Record {
-    Record {
-        id: RecordId::new(time, u128::from(number)),
-        time,
-        kind: RecordKind::Admission,
-        actor: "jo".into(),
-        subject: Subject::default(),
-        summary: format!("record {number} {}", "x".repeat(size)),
-        verdict: None,
-        mode: None,
-        priority: Priority::Notice,
-        because: vec![],
-        fields: BTreeMap::new(),
-    }
-}
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("created");

@@ -1,33 +1,17 @@
 //! A disk without room: the append says so, nothing acknowledged is lost, and when there is room again the
 //! same process goes on. The disk is a limit on the size of a file, set by a shell around this test.
 
-use std::collections::BTreeMap;
+mod record;
+
 use std::path::Path;
 use std::process::Command;
 
-use outis_model::alert::Priority;
-use outis_model::record::{Record, RecordId, Subject};
-use outis_model::{RecordKind, Timestamp};
+use outis_model::Timestamp;
 use outis_store::{Class, Entry, Log, Options, Spool, SpoolLimits, State, StoreError};
+use record::record;
 
 /// What the child finds its directory in.
 const WHERE: &str = "OUTIS_STORE_FULL";
-
-fn record(number: u64, time: Timestamp, size: usize) -> Record {
-    Record {
-        id: RecordId::new(time, u128::from(number)),
-        time,
-        kind: RecordKind::Admission,
-        actor: "jo".into(),
-        subject: Subject::default(),
-        summary: format!("record {number} {}", "x".repeat(size)),
-        verdict: None,
-        mode: None,
-        priority: Priority::Notice,
-        because: vec![],
-        fields: BTreeMap::new(),
-    }
-}
 
 /// The child, under a limit of 3 MiB a file.
 #[tokio::test]

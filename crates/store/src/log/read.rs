@@ -147,12 +147,13 @@ impl Log {
                 let (hash, bytes) = split(&row).ok_or_else(|| short(&key))?;
                 walk.step(seq, hash, bytes).map_err(|broken| StoreError::Damaged(broken.to_string()))?;
                 let written = copy.ids.insert(decode(&key, &row)?.record.id.to_bytes(), &key);
-                written
-                    .and_then(|_| copy.rows.insert(&key, &row))
-                    .and_then(|_| if at % CHUNK == 0 { copy.db.flush() } else { Ok(0) })
-                    .map_err(|error| StoreError::at(to, error))?;
+                let written = written.and_then(|_| copy.rows.insert(&key, &row));
+                written.map_err(|error| StoreError::at(to, error))?;
+                if at % CHUNK == 0 {
+                    copy.db.flush()?;
+                }
             }
-            copy.db.flush().map_err(|error| StoreError::at(to, error))?;
+            copy.db.flush()?;
         }
         walk.finish().map_err(|broken| StoreError::Damaged(broken.to_string()))?;
         Checkpoints::open(to)?.0.write(goal)?;
@@ -165,7 +166,7 @@ impl Log {
     ) -> Result<Result<Verified, Broken>, StoreError> {
         loop {
             let goal = self.head();
-            let found = crate::guarded(&self.path, || self.walk_to(goal, &also))?;
+            let found = crate::database::guarded(&self.path, || self.walk_to(goal, &also))?;
             // Days that expired under the walk are no loss: begin again behind them.
             if found.is_ok() || self.head().first == goal.first {
                 return Ok(found);

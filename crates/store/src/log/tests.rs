@@ -6,6 +6,7 @@ use outis_model::record::Subject;
 
 use super::*;
 use crate::chain::Hash;
+use crate::database::Database;
 use crate::verify::{Broken, Verified};
 use outis_model::record::RecordId;
 
@@ -82,7 +83,7 @@ async fn expired_days_are_gone_and_the_rest_still_verifies() {
 }
 
 fn rows(dir: &Path, day: &str) -> sled::Tree {
-    crate::database(&dir.join("log").join(day), 1).expect("opens").open_tree("rows").expect("tree")
+    Database::open(&dir.join("log").join(day), 1).expect("opens").open_tree("rows").expect("tree")
 }
 
 /// Changes the closed log on disk as an intruder with the same library would, and says what is found.
@@ -280,7 +281,7 @@ async fn a_backup_is_a_store_that_verifies_and_goes_on() {
 async fn a_record_its_id_does_not_lead_to_is_found_by_check() {
     let dir = tempfile::tempdir().expect("dir");
     drop(filled(dir.path(), 8).await);
-    let db = crate::database(&dir.path().join("log/2024-10-04"), 1).expect("opens");
+    let db = Database::open(&dir.path().join("log/2024-10-04"), 1).expect("opens");
     let ids = db.open_tree("ids").expect("tree");
     ids.remove(record(4, 20_000).id.to_bytes()).expect("removed");
     db.flush().expect("flushed");

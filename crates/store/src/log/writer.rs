@@ -84,7 +84,7 @@ impl Writer {
             return Err(StoreError::ReadOnly("a reader holds a database that failed; ask again".into()));
         }
         let acknowledged = *lock(&self.shared.head);
-        let opened = crate::guarded(std::path::Path::new("log"), || {
+        let opened = crate::database::guarded(std::path::Path::new("log"), || {
             super::recover::recover(&mut days, Some(acknowledged))
         });
         match opened? {
@@ -113,7 +113,7 @@ impl Writer {
             let at = |error| StoreError::at(std::path::Path::new("log"), error);
             day.rows.apply_batch(group.rows).map_err(at)?;
             day.ids.apply_batch(group.ids).map_err(at)?;
-            day.db.flush().map_err(at)?;
+            day.db.flush()?;
             checkpoints.write(head)?;
             *lock(&shared.head) = head;
             for logged in group.logged {
