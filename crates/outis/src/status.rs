@@ -160,3 +160,6 @@ impl Status {
         faults
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,3 +263,51 @@ fn a_controller_that_is_away_probes_nothing() {
     let check = super::network(&examined);
     assert_eq!((check.standing, check.fix.as_deref()), (Standing::Unknown, Some("see part/controller")));
 }
+
+#[test]
+fn what_nobody_can_tell_is_not_fine() {
+    let told = after(|examined| examined.server = "latest".into());
+    assert_eq!(told, "cluster Unknown: the cluster does not say its version; ");
+    let told = after(|examined| examined.skew = None);
+    assert_eq!(told, "clock Unknown: no Lease tells the controller's clock; ");
+    let told = after(|examined| examined.claim = None);
+    assert_eq!(told, "volume Missing: there is no claim for the store; run `outis install`");
+    let told = after(|examined| examined.parts[2] = part("webhook", 0, None));
+    assert_eq!(told, "part/webhook Missing: 0 of 1 ready; look at `kubectl -n outis-system get pods`");
+    let mut silent = sound();
+    silent.status = Err("no answer".into());
+    let versions = super::examine(&silent).into_iter().find(|check| check.name == "versions");
+    assert_eq!(versions.map(|check| check.standing), Some(Standing::Unknown));
+}
+
+#[test]
+fn the_last_that_is_good_enough_is() {
+    let mut examined = sound();
+    examined.server = "v1.30.0".into();
+    examined.skew = Some(-SKEW);
+    examined.chain = None;
+    assert!(super::examine(&examined).iter().all(|check| check.standing == Standing::Fine));
+    let told = after(|examined| examined.server = "v1.29.9".into());
+    assert!(told.starts_with("cluster Limited"), "{told}");
+    let told = after(|examined| examined.skew = Some(SKEW + 1));
+    assert!(told.starts_with("clock Missing"), "{told}");
+}
+
+/// An agent that is away may be of another version and may lack anything: its node is told as not covered.
+#[test]
+fn what_is_away_is_not_judged() {
+    let mut examined = sound();
+    let status = examined.status.as_mut().expect("answers");
+    let mut away = agent("0");
+    away.up = false;
+    away.protections = vec![Protection { name: "detection".into(), active: false, note: "no BTF".into() }];
+    away.facts =
+        vec![Fact { name: "tracefs".into(), standing: Standing::Missing, text: "no".into(), fix: None }];
+    status.components.push(away);
+    let mut webhook = agent("1");
+    webhook.role = "webhook".into();
+    webhook.facts =
+        vec![Fact { name: "tracefs".into(), standing: Standing::Missing, text: "no".into(), fix: None }];
+    status.components.push(webhook);
+    assert!(super::examine(&examined).iter().all(|check| check.standing == Standing::Fine));
+}
