@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use crate::places::{cache, root};
-use crate::tool::Tool;
+use crate::setup;
+use crate::tool::{Tool, path_with};
 
 /// What to do with a cluster.
 #[derive(Subcommand)]
@@ -227,10 +228,8 @@ pub(crate) fn for_story(options: &Options) -> Result<Given> {
             arguments.extend(["--load".to_owned(), format!("containerd:{}", socket.display())]);
         }
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    tools.extend(std::env::split_paths(&path));
     let variables = vec![
-        ("PATH", std::env::join_paths(tools).unwrap_or(path)),
+        ("PATH", path_with(tools)),
         ("OUTIS_CLUSTER_NAME", options.name.clone().into()),
         ("OUTIS_CLUSTER_CACHE", cache().join("cluster").into()),
         ("OUTIS_CLUSTER_STATE", state.into()),
@@ -263,14 +262,18 @@ pub(crate) fn missing() -> bool {
 pub(crate) fn build() -> Result<()> {
     script("up.sh", "build")
         .args(["build"])
-        .hint("Go 1.26 or newer and the Go module proxy are needed")
+        .hint("is the Go module proxy reachable? `cargo xtask setup` brings Go where it is missing")
         .show()
 }
 
 fn script(file: &str, name: &str) -> Tool {
-    Tool::new("bash")
+    let tool = Tool::new("bash")
         .args([root().join("e2e/cluster").join(file)])
         .env("OUTIS_CLUSTER_NAME", name)
         .env("OUTIS_CLUSTER_CACHE", cache().join("cluster"))
-        .env("OUTIS_CLUSTER_STATE", state(name))
+        .env("OUTIS_CLUSTER_STATE", state(name));
+    match setup::go::stand_in() {
+        Some(go) => tool.env("PATH", path_with([go])),
+        None => tool,
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(demo: &Demo) -> Result<()> {
 
 fn prepare(demo: &Demo, options: &cluster::Options, ledger: &mut Ledger) -> Result<PathBuf> {
     if demo.kubeconfig.is_none() {
-        ledger.step("setup", || setup::run(false))?;
+        ledger.step("setup", || setup::run(setup::Scope::Demo, false))?;
     }
     ledger.step("kernel programs", ebpf::build)?;
     ledger.step("binaries", image::binaries)?;

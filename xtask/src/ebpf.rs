@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::places::{cache, root, tools};
-use crate::tool::Tool;
+use crate::tool::{Tool, path_with};
 
 /// The architecture of this machine as the kernel's BPF headers call it.
 const ARCH: &str = std::env::consts::ARCH;
@@ -27,11 +27,6 @@ pub(crate) fn build() -> Result<Option<PathBuf>> {
         return Ok(Some(object));
     }
     let target = cache().join("ebpf");
-    let path = std::env::join_paths(
-        [tools().join("bin")]
-            .into_iter()
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
-    )?;
     // The third instruction set (Linux 5.12) has the atomic addition that numbers records.
     let flags = format!("--cfg=bpf_target_arch=\"{ARCH}\" -Cdebuginfo=2 -Clink-arg=--btf -Ctarget-cpu=v3");
     // Debian's compiler brings `core` for the BPF target; a rustup toolchain would have to build it.
@@ -40,7 +35,7 @@ pub(crate) fn build() -> Result<Option<PathBuf>> {
         .args(["build", "--release", "--target", "bpfel-unknown-none", "--locked", "--target-dir"])
         .args([&target])
         .at(&sources)
-        .env("PATH", path)
+        .env("PATH", path_with([tools().join("bin")]))
         .env("RUSTC", "/usr/bin/rustc")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.replace(' ', "\u{1f}"))

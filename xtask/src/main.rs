@@ -69,7 +69,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Setup { yes } => setup::run(yes),
+        Command::Setup { yes } => setup::run(setup::Scope::All, yes),
         Command::Demo(demo) => demo::run(&demo),
         Command::Test { kinds, kubeconfig } => return test::run(&kinds, kubeconfig.as_deref()),
         Command::Codegen { check } => codegen::run(check),

@@ -1,7 +1,7 @@
 //! Running other programs so that a failure explains itself.
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -91,6 +91,12 @@ impl Tool {
         let hint = if self.hint.is_empty() { String::new() } else { format!("\n{}", self.hint) };
         format!("{} ended with {status}\n  {last}{hint}", self.name)
     }
+}
+
+/// The PATH with these folders first.
+pub(crate) fn path_with(first: impl IntoIterator<Item = PathBuf>) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path))).unwrap_or(path)
 }
 
 /// Whether a program is on the PATH.
