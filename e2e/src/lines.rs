@@ -56,17 +56,6 @@ impl Lines {
         self.note(name, needs, done, seconds)
     }
 
-    /// Tells two lines that wait for deadlines most of the time and do not touch each other, at once.
-    pub(crate) async fn tell_both(
-        &mut self,
-        first: (&'static str, impl Future<Output = Result<String>>),
-        second: (&'static str, impl Future<Output = Result<String>>),
-    ) {
-        let (one, other) = tokio::join!(timed(first.1), timed(second.1));
-        self.note(first.0, &[], one.0, one.1);
-        self.note(second.0, &[], other.0, other.1);
-    }
-
     fn note(
         &mut self,
         name: &'static str,

@@ -67,6 +67,8 @@ enum Tale {
     Brief,
     /// The demo's lines and every other.
     Whole,
+    /// Renewed identities, a new root.
+    Keys,
     /// The namespace is deleted instead of uninstalled.
     Namespace,
     /// The store's disk is full.
@@ -135,6 +137,7 @@ async fn all(with: &With, tales: &[Tale]) -> anyhow::Result<bool> {
             Tale::Apart => apart::run(with).await?,
             Tale::Brief => story::run(with, None, Length::Brief).await?,
             Tale::Whole => story::run(with, None, Length::Whole).await?,
+            Tale::Keys => story::keys(with).await?,
             Tale::Namespace => story::namespace(with).await?,
             Tale::Full => story::full(with).await?,
             Tale::WithoutAgent => without(with, Part::Agent).await?,

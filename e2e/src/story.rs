@@ -2,14 +2,15 @@
 //! say why, and leaves nothing behind.
 
 mod absence;
-pub(crate) mod detection;
+mod detection;
 mod disk;
 mod figures;
-pub(crate) mod identity;
+mod identity;
 mod installation;
 mod network;
 mod people;
 pub(crate) mod refusal;
+mod rotation;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -98,6 +99,18 @@ pub(crate) async fn run(with: &With, without: Option<Part>, length: Length) -> R
     Ok(lines)
 }
 
+/// Identities renewed and the root replaced under a shop that sells.
+pub(crate) async fn keys(with: &With) -> Result<Lines> {
+    let world = World::new(with).await?;
+    let (mut lines, mut found) = (Lines::default(), Found::default());
+    play(&world, &mut lines, &mut found, None).await;
+    lines.tell("identities rotate without a failed handshake", &[], identity::rotations(&world)).await;
+    lines.tell("the root is replaced while the shop sells", &[], rotation::root(&world)).await;
+    lines.tell("record log still verified", &[], verified(&world)).await;
+    finish(&world, &mut lines, &found).await;
+    Ok(lines)
+}
+
 /// Installed, then its namespace deleted by hand: nothing of it may stand in the way of others.
 pub(crate) async fn namespace(with: &With) -> Result<Lines> {
     let world = World::new(with).await?;
@@ -151,9 +164,7 @@ async fn more(world: &World, lines: &mut Lines, found: &Found) {
         }
         None => println!("SKIPPED memory, Kubernetes API away: there is no way to the nodes of this cluster"),
     }
-    let enforcement = ("who enforces NetworkPolicy is proved", network::enforcement(world));
-    let rotations = ("identities rotate without a failed handshake", identity::rotations(world));
-    lines.tell_both(enforcement, rotations).await;
+    lines.tell("who enforces NetworkPolicy is proved", &[], network::enforcement(world)).await;
     lines.tell("record log still verified", &[], verified(world)).await;
 }
 
@@ -223,20 +234,9 @@ async fn deployed(world: &World, patience: Patience) -> Result<String> {
         true
     };
     eventually(patience.seconds(90), "every server of the shop is ready", all).await?;
-    let buys = async || bought(world).await.is_ok_and(|count| count > 0);
+    let buys = async || rotation::sales(world).await.is_ok_and(|sales| sales.bought > 0);
     eventually(patience.seconds(30), "the shopper has bought something", buys).await?;
     Ok("frontend -> gateway -> backend (mTLS) -> database".into())
-}
-
-/// How much the shopper bought so far, by its own words.
-pub(crate) async fn bought(world: &World) -> Result<u64> {
-    use k8s_openapi::api::core::v1::Pod;
-    let pod = world.pod_of("shopper").await?;
-    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "shop");
-    let tail = kube::api::LogParams { tail_lines: Some(1), ..Default::default() };
-    let said = pods.logs(pod.metadata.name.as_deref().unwrap_or_default(), &tail).await?;
-    let number = said.split_whitespace().nth(1).context("the shopper said nothing")?;
-    Ok(number.parse()?)
 }
 
 async fn verified(world: &World) -> Result<String> {

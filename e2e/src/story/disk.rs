@@ -44,7 +44,8 @@ pub(super) async fn filled(world: &World) -> Result<String> {
     let refused = async || world.try_create(BAD).await.is_err();
     eventually(Duration::from_secs(20), "the bad pod is refused", refused).await?;
     // Short lives, so that known identities are renewed while there is no room.
-    let gateway = identity::short_lived(world).await?;
+    identity::lifetime(world, 60).await?;
+    identity::replace(world, "shop", "app=gateway").await?;
     // The file system is filled to its last byte, and again as what was reserved is given back.
     there(world, r#"dd if=/dev/zero of="$small/filler" bs=64k 2>/dev/null; sync; dd if=/dev/zero of="$small/more" bs=1 2>/dev/null; true"#)
         .await?;
@@ -52,7 +53,8 @@ pub(super) async fn filled(world: &World) -> Result<String> {
     let told =
         async || world.asked(&["status"], 1).await.is_ok_and(|said| said.contains("log is not in force"));
     eventually(Duration::from_secs(30), "status says that nothing is kept", told).await?;
-    let known = identity::rotated(world, &gateway, 1).await.context("a known identity must be renewed")?;
+    let (known, well) = identity::shaking(world, 1).await?;
+    ensure!(identity::whole(&known, well), "a known identity must be renewed: {known}");
     let fresh = identity::of_a_new_pod(world).await?;
     ensure!(fresh.is_none(), "a new identity was issued without a record: {}", fresh.unwrap_or_default());
     Ok(format!(

@@ -1,15 +1,31 @@
 //! Identities, seen from inside a pod.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::Value;
 
 use super::GOOD;
-use crate::world::World;
+use crate::world::{World, eventually, ready};
 
 const BACKEND: &str = "spiffe://cluster.local/ns/shop/sa/backend";
 
 /// What the backend's pod gets from its socket, verified against the cluster's roots by the command line.
 pub(super) async fn backend(world: &World) -> Result<String> {
+    let file = shown(world).await?;
+    let verified = world.asked(&["identity", "verify", &file.path().display().to_string()], 0).await?;
+    ensure!(verified.starts_with(BACKEND), "{verified}");
+    let listed = world.asked(&["identity", "list", "-n", "shop", "-o", "json"], 0).await?;
+    ensure!(listed.contains(BACKEND), "`outis identity list` does not know it: {listed}");
+    let listed: Vec<Value> = serde_json::from_str(&listed)?;
+    let until = listed.iter().find(|row| row["spiffeId"] == BACKEND).map(|row| row["notAfter"].clone());
+    Ok(format!("{BACKEND} until {}", until.unwrap_or_default()))
+}
+
+/// The chain the backend's pod gets from its socket, in a file.
+pub(super) async fn shown(world: &World) -> Result<tempfile::NamedTempFile> {
     let pod = world.pod_of("backend").await?;
     let name = pod.metadata.name.context("a pod without a name")?;
     let (said, well) = world.exec(&name, &["/usr/bin/outis-shop", "identity"], false).await?;
@@ -20,13 +36,7 @@ pub(super) async fn backend(world: &World) -> Result<String> {
         serde_json::from_value(said["chain"].clone()).context("the pod printed no chain")?;
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), chain.iter().map(|der| pem(der)).collect::<String>())?;
-    let verified = world.asked(&["identity", "verify", &file.path().display().to_string()], 0).await?;
-    ensure!(verified.starts_with(BACKEND), "{verified}");
-    let listed = world.asked(&["identity", "list", "-n", "shop", "-o", "json"], 0).await?;
-    ensure!(listed.contains(BACKEND), "`outis identity list` does not know it: {listed}");
-    let listed: Vec<Value> = serde_json::from_str(&listed)?;
-    let until = listed.iter().find(|row| row["spiffeId"] == BACKEND).map(|row| row["notAfter"].clone());
-    Ok(format!("{BACKEND} until {}", until.unwrap_or_default()))
+    Ok(file)
 }
 
 fn pem(der: &[u8]) -> String {
@@ -46,7 +56,7 @@ pub(super) async fn foreign(world: &World) -> Result<String> {
 }
 
 /// A pod as the good one, that mounts our volume as well.
-pub(crate) fn mounting() -> String {
+pub(super) fn mounting() -> String {
     let volume = "\n      volumeMounts: [{name: spiffe, mountPath: /spiffe, readOnly: true}]\n      env: [{name: \
                   SPIFFE_ENDPOINT_SOCKET, value: 'unix:///spiffe/workload.sock'}]\n  volumes: [{name: spiffe, csi: \
                   {driver: csi.outis.dev, readOnly: true}}]\n";
@@ -58,61 +68,58 @@ pub(super) async fn of_a_new_pod(world: &World) -> Result<Option<String>> {
     if world.get_pod("notary").await.is_err() {
         world.create(&world.good(&mounting())).await?;
     }
-    let up = async || world.get_pod("notary").await.is_ok_and(|pod| crate::world::ready(&pod));
-    crate::world::eventually(std::time::Duration::from_secs(60), "the new pod is ready", up).await?;
+    let up = async || world.get_pod("notary").await.is_ok_and(|pod| ready(&pod));
+    eventually(Duration::from_secs(60), "the new pod is ready", up).await?;
     let asking = world.exec("notary", &["/usr/bin/outis-shop", "identity"], false);
-    let Ok(asked) = tokio::time::timeout(std::time::Duration::from_secs(10), asking).await else {
-        return Ok(None);
-    };
+    let Ok(asked) = tokio::time::timeout(Duration::from_secs(10), asking).await else { return Ok(None) };
     let (said, well) = asked?;
     Ok(well.then_some(said))
 }
 
 /// With a lifetime of a minute, a streaming client sees three rotations and shakes hands all the while.
 pub(super) async fn rotations(world: &World) -> Result<String> {
-    let pod = short_lived(world).await?;
-    let rotated = rotated(world, &pod, 3).await;
+    lifetime(world, 60).await?;
+    // What was issued before lives for hours: a fresh pod asks anew.
+    replace(world, "shop", "app=gateway").await?;
+    let (said, well) = shaking(world, 3).await?;
     let back = lifetime(world, 14_400).await;
-    let said = rotated?;
+    ensure!(whole(&said, well), "not three rotations, or a handshake failed: {said}");
     back?;
     Ok(said.trim().to_owned())
 }
 
-/// Identities live for a minute from now on; gives a gateway that got one of those.
-pub(super) async fn short_lived(world: &World) -> Result<String> {
-    lifetime(world, 60).await?;
+/// Shakes hands with the backend from the gateway's pod until its identity has rotated so often.
+pub(super) async fn shaking(world: &World, rotations: u32) -> Result<(String, bool)> {
     let pod = world.pod_of("gateway").await?.metadata.name.context("a pod without a name")?;
-    // What was issued before lives for hours: a fresh pod asks anew.
-    let pods: kube::api::Api<k8s_openapi::api::core::v1::Pod> =
-        kube::api::Api::namespaced(world.client.clone(), "shop");
-    pods.delete(&pod, &kube::api::DeleteParams::default().grace_period(1)).await?;
-    let other = async || {
-        let found = world.pod_of("gateway").await.ok().and_then(|pod| pod.metadata.name);
-        found.is_some_and(|name| name != pod)
+    let count = rotations.to_string();
+    let watch =
+        ["/usr/bin/outis-shop", "rotations", "--upstream", "backend:8443", "--peer", BACKEND, "--count"];
+    let watch: Vec<&str> = watch.into_iter().chain([count.as_str()]).collect();
+    world.exec(&pod, &watch, false).await
+}
+
+/// Whether it came to its end and no handshake failed.
+pub(super) fn whole(said: &str, well: bool) -> bool {
+    well && said.contains("\"failures\":[]")
+}
+
+/// Deletes pods, and waits until as many others are ready in their place.
+pub(super) async fn replace(world: &World, namespace: &str, labels: &str) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
+    let of = ListParams::default().labels(labels);
+    let name = |pod: &Pod| pod.metadata.name.clone().unwrap_or_default();
+    let old: Vec<String> = pods.list(&of).await?.items.iter().map(name).collect();
+    for pod in &old {
+        pods.delete(pod, &DeleteParams::default().grace_period(1)).await?;
+    }
+    let others = async || {
+        let found = pods.list(&of).await.map(|list| list.items).unwrap_or_default();
+        found.len() == old.len() && found.iter().all(|pod| ready(pod) && !old.contains(&name(pod)))
     };
-    crate::world::eventually(std::time::Duration::from_secs(60), "a new gateway is ready", other).await?;
-    world.pod_of("gateway").await?.metadata.name.context("a pod without a name")
+    eventually(Duration::from_secs(90), &format!("others than the pods {labels} are ready"), others).await
 }
 
-/// Waits in a pod for rotations, shaking hands four times a second; no handshake may fail.
-pub(super) async fn rotated(world: &World, pod: &str, count: u32) -> Result<String> {
-    let count = count.to_string();
-    let watch = [
-        "/usr/bin/outis-shop",
-        "rotations",
-        "--count",
-        &count,
-        "--upstream",
-        "backend:8443",
-        "--peer",
-        BACKEND,
-    ];
-    let (said, well) = world.exec(pod, &watch, false).await?;
-    ensure!(well && said.contains("\"failures\":[]"), "not {count} rotations, or a handshake failed: {said}");
-    Ok(said)
-}
-
-async fn lifetime(world: &World, seconds: i64) -> Result<()> {
+pub(super) async fn lifetime(world: &World, seconds: i64) -> Result<()> {
     let settings = format!(
         "apiVersion: outis.dev/v1alpha1\nkind: Outis\nmetadata: {{name: cluster}}\nspec: {{trustDomain: cluster.local, identity: {{svidSeconds: {seconds}}}}}\n"
     );

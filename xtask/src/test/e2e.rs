@@ -10,8 +10,8 @@ use crate::places::root;
 use crate::tool::Tool;
 use crate::{cluster, ebpf, image};
 
-/// Against a given cluster every story one after another; else on three clusters side by side, one of each shape users
-/// have: stories wait for deadlines most of the time.
+/// Against a given cluster every story one after another; else on clusters side by side, of each shape users have: stories
+/// wait for deadlines most of the time.
 pub(super) fn run(tally: &mut Tally, kubeconfig: Option<&Path>) -> Result<()> {
     ebpf::build()?;
     image::run()?;
@@ -36,11 +36,12 @@ fn stages() -> Vec<Stage> {
     };
     let mut stages = vec![
         stage("plain", 1, &["whole"]),
+        stage("keys", 1, &["keys"]),
         stage("nested", 2, &["brief", "without-agent", "without-webhook", "without-controller"]),
         stage("k3s", 1, &["apart", "brief", "namespace", "full"]),
     ];
-    stages[1].options.nested = true;
-    stages[2].options.k3s_paths = true;
+    stages[2].options.nested = true;
+    stages[3].options.k3s_paths = true;
     stages
 }
 

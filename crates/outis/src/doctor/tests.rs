@@ -270,9 +270,9 @@ fn what_nobody_can_tell_is_not_fine() {
     assert_eq!(told, "cluster Unknown: the cluster does not say its version; ");
     let told = after(|examined| examined.skew = None);
     assert_eq!(told, "clock Unknown: no Lease tells the controller's clock; ");
-    let told = after(|examined| examined.claim = None);
+    let told = after(|examined| examined.claim = Ok(None));
     assert_eq!(told, "volume Missing: there is no claim for the store; run `outis install`");
-    let told = after(|examined| examined.parts[2] = part("webhook", 0, None));
+    let told = after(|examined| examined.parts = Ok(vec![part("webhook", 0, None)]));
     assert_eq!(told, "part/webhook Missing: 0 of 1 ready; look at `kubectl -n outis-system get pods`");
     let mut silent = sound();
     silent.status = Err("no answer".into());

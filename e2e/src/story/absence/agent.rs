@@ -7,7 +7,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::story::{GOOD, bought, identity, installation, refusal};
+use crate::story::rotation::sales;
+use crate::story::{GOOD, identity, installation, refusal};
 use crate::world::{World, eventually, ready};
 
 /// Lets agents run on nodes with this label only; on all again.
@@ -22,7 +23,7 @@ async fn confine(world: &World, selector: Value) -> Result<()> {
 /// after half a minute in the log. With the agent back those that waited start.
 pub(in crate::story) async fn agent(world: &World) -> Result<String> {
     let begun = jiff::Timestamp::now().to_string();
-    let before = bought(world).await?;
+    let before = sales(world).await?.bought;
     confine(world, json!({"outis.dev/nowhere": "here"})).await?;
     let checked = alone(world, &begun).await;
     confine(world, json!({"outis.dev/nowhere": null})).await?;
@@ -31,7 +32,7 @@ pub(in crate::story) async fn agent(world: &World) -> Result<String> {
     eventually(Duration::from_secs(90), "the pod that waited for its volume starts", starts).await?;
     world.delete(&world.good(&identity::mounting())).await?;
     installation::in_force(world, Duration::from_secs(40)).await?;
-    let sold = bought(world).await?.saturating_sub(before);
+    let sold = sales(world).await?.bought.saturating_sub(before);
     ensure!(sold > 0, "nothing was sold while the agent was away");
     Ok(format!("told after 30 s; {sold} sold meanwhile; a pod that waited for its identity runs"))
 }
@@ -41,7 +42,7 @@ async fn alone(world: &World, begun: &str) -> Result<()> {
         world.asked(&["status"], 1).await.is_ok_and(|said| said.contains("is not covered: no agent"))
     };
     eventually(Duration::from_secs(30), "status says that the node is not covered", told).await?;
-    let before = bought(world).await?;
+    let before = sales(world).await?.bought;
     world.create(&world.good(&identity::mounting())).await?;
     world.delete(&world.good(GOOD)).await?;
     refusal::admitted(world).await.context("a pod without our volume must start")?;
@@ -52,6 +53,6 @@ async fn alone(world: &World, begun: &str) -> Result<()> {
     eventually(Duration::from_secs(45), "the log says that the node is not covered", recorded).await?;
     let waits = world.get_pod("notary").await?;
     ensure!(!ready(&waits), "a pod with our volume started without its identity");
-    ensure!(bought(world).await? > before, "the shop stopped selling");
+    ensure!(sales(world).await?.bought > before, "the shop stopped selling");
     Ok(())
 }
