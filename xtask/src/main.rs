@@ -5,6 +5,7 @@ mod bench;
 mod cluster;
 mod codegen;
 mod demo;
+mod dependencies;
 mod ebpf;
 mod image;
 mod ledger;

@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use anyhow::{Result, bail};
 
 use crate::ledger::Ledger;
-use tools::BPF_LINKER;
+use tools::{BPF_LINKER, DENY};
 
 /// What it is installed for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,13 @@ const PIECES: &[Piece] = &[
         scope: Scope::Demo,
         missing: crate::cluster::missing,
         install: crate::cluster::build,
+    },
+    Piece {
+        name: "cargo-deny",
+        why: "licences and sources of dependencies (built by cargo)",
+        scope: Scope::All,
+        missing: || DENY.missing(),
+        install: || DENY.install(),
     },
     Piece {
         name: "guest kernel",

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::ledger::Ledger;
 use crate::places::{conformance, root};
 use crate::tool::Tool;
-use crate::{cluster, codegen, ebpf, setup, tidy};
+use crate::{cluster, codegen, dependencies, ebpf, setup, tidy};
 
 /// Kinds of tests, weakest need first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -150,6 +150,12 @@ fn unit(tally: &mut Tally, ledger: &mut Ledger) -> Result<()> {
     let lints = cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
     let done = ledger.step("lints", || lints.run());
     tally.check("lints", done);
+    let done = ledger.step("dependencies", dependencies::check);
+    tally.check("licences, bans and sources of dependencies", done);
+    match dependencies::advisories() {
+        Ok(done) => tally.check("advisories for dependencies", done),
+        Err(why) => tally.skip(&format!("advisories for dependencies: {why:#}")),
+    }
     let pages = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
     let done = ledger.step("pages", || pages.run());
     tally.check("pages", done);

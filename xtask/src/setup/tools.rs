@@ -24,6 +24,10 @@ pub(crate) const BPF_LINKER: Built = Built {
     environment: &[("LLVM_PREFIX", "/usr/lib/llvm-22"), ("RUSTFLAGS", "-L /usr/lib/llvm-22/lib")],
 };
 
+/// Looks at dependencies.
+pub(crate) const DENY: Built =
+    Built { name: "cargo-deny", version: "0.20.2", arguments: &[], environment: &[] };
+
 impl Built {
     /// Where it is.
     pub(crate) fn path(&self) -> PathBuf {
