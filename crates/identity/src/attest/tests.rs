@@ -48,6 +48,15 @@ fn our_agent_is_believed_and_its_node_is_the_pods() {
 }
 
 #[test]
+fn our_webhook_is_believed_too() {
+    let domain: TrustDomain = "cluster.local".parse().expect("domain");
+    let username = "system:serviceaccount:outis-system:outis-webhook".into();
+    let webhook = component(&TokenFacts { username, ..facts() }, Some(&pod()), &system()).expect("believed");
+    assert_eq!(webhook.role, Role::Webhook);
+    assert_eq!(component_of(&domain, &component_id(&domain, &webhook)), Some(webhook));
+}
+
+#[test]
 fn each_rule_refuses_by_its_own_name() {
     let judged = |facts: TokenFacts, pod: Option<Pod>| {
         component(&facts, pod.as_ref(), &system()).expect_err("refused")
