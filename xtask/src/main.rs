@@ -9,6 +9,7 @@ mod dependencies;
 mod ebpf;
 mod image;
 mod ledger;
+mod mutants;
 mod places;
 mod setup;
 mod test;
@@ -66,6 +67,8 @@ enum Command {
     },
     /// What lints cannot see.
     Tidy,
+    /// Change what decides, a place at a time, and list the changes that no test notices.
+    Mutants(mutants::Mutants),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Cluster(cluster) => cluster::run(&cluster),
         Command::Bench { name } => bench::run(name.as_deref()),
         Command::Tidy => tidy::run(),
+        Command::Mutants(mutants) => mutants::run(&mutants),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,10 @@ pub(crate) const BPF_LINKER: Built = Built {
 pub(crate) const DENY: Built =
     Built { name: "cargo-deny", version: "0.20.2", arguments: &[], environment: &[] };
 
+/// Changes the code and sees whether a test notices.
+pub(crate) const MUTANTS: Built =
+    Built { name: "cargo-mutants", version: "27.1.0", arguments: &[], environment: &[] };
+
 impl Built {
     /// Where it is.
     pub(crate) fn path(&self) -> PathBuf {
