@@ -94,6 +94,64 @@ impl Database {
     }
 }
 
+/// What is written beside a database that failed, to see whether there is room to read it again: opening takes some.
+const ROOM: usize = 1 << 20;
+
+/// A database, and whether something failed in it. There may be none for a moment: its lock has to be let go first.
+pub(crate) struct Held<T = Database> {
+    held: Option<T>,
+    pub(crate) failed: bool,
+}
+
+impl<T> Held<T> {
+    pub(crate) fn new(held: T) -> Self {
+        Self { held: Some(held), failed: false }
+    }
+
+    /// Whatever there is, for readers; `open` when there is none.
+    pub(crate) fn or_open(
+        &mut self,
+        open: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<&mut T, StoreError> {
+        if self.held.is_none() {
+            self.held = Some(open()?);
+            self.failed = false;
+        }
+        Ok(self.held.as_mut().expect("just put there"))
+    }
+
+    /// One that did not fail, for writers: a failed one is let go of and opened again, once there is room for that.
+    pub(crate) fn sound_or_open(
+        &mut self,
+        dir: &Path,
+        open: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<&mut T, StoreError> {
+        if self.failed {
+            room(dir)?;
+            self.held = None;
+        }
+        self.or_open(open)
+    }
+}
+
+impl Held {
+    pub(crate) fn any(&mut self, dir: &Path, cache_mib: u64) -> Result<&Database, StoreError> {
+        self.or_open(|| Database::open_again(dir, cache_mib)).map(|db| &*db)
+    }
+
+    pub(crate) fn sound(&mut self, dir: &Path, cache_mib: u64) -> Result<&Database, StoreError> {
+        self.sound_or_open(dir, || Database::open_again(dir, cache_mib)).map(|db| &*db)
+    }
+}
+
+/// Whether a file of some size can be written there.
+fn room(dir: &Path) -> Result<(), StoreError> {
+    let probe = dir.join("room");
+    let written = std::fs::write(&probe, vec![0; ROOM]);
+    let removed = std::fs::remove_file(&probe);
+    written.and(removed).map_err(|source| StoreError::said(dir, source))
+}
+
 impl Deref for Database {
     type Target = sled::Db;
 

@@ -87,8 +87,9 @@ impl Log {
         let mut days = Days::open(&dir.join("log"))?;
         let (mut checkpoints, acknowledged) = Checkpoints::open(dir)?;
         let (head, damage) = crate::database::guarded(dir, || recover::recover(&mut days, acknowledged))?;
-        if acknowledged.is_none() && damage.is_none() {
-            // From now on a log without a checkpoint is one that lost it.
+        if acknowledged != Some(head) && damage.is_none() {
+            // From now on a log without a checkpoint is one that lost it, and what was found behind an older one is
+            // what a sender that comes again is told to be kept.
             checkpoints.write(head)?;
         }
         let damage = damage.filter(|_| !options.accept_loss);

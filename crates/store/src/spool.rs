@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use crate::database::{Database, guarded};
+use crate::database::{Database, Held, guarded};
 use crate::error::StoreError;
 use crate::log::lock;
 
@@ -85,10 +85,10 @@ struct Inner {
     order: BTreeSet<(Class, u64)>,
 }
 
-/// What a failure leaves: the database is let go of, for what sled then holds in memory is not to be believed, and
-/// read from disk again with the next call. So a disk that has room again needs no restart.
+/// What a failure leaves: what sled then holds in memory is not to be believed by a writer, and is read from disk again
+/// as soon as there is room, without a restart. Until then readers see what was acknowledged.
 struct Slot {
-    inner: Option<Inner>,
+    inner: Held<Inner>,
     next: u64,
     depth: (usize, usize, u64),
 }
@@ -109,26 +109,32 @@ impl Spool {
     pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Self, StoreError> {
         crate::claim(dir)?;
         let inner = Inner::open(dir, Database::open)?;
-        let slot = Slot { next: inner.next, depth: inner.depth(), inner: Some(inner) };
+        let slot = Slot { next: inner.next, depth: inner.depth(), inner: Held::new(inner) };
         Ok(Self { slot: Arc::new(Mutex::new(slot)), limits, path: dir.into() })
     }
 
-    /// Works on the database, read anew if it failed before. Nobody sees what a failed call left in memory.
-    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut slot = lock(&self.slot);
-        let mut inner = match slot.inner.take() {
-            Some(inner) => inner,
-            None => {
-                let mut inner = Inner::open(&self.path, Database::open_again)?;
-                // Losses of a gap that was acknowledged since are in no row any more.
-                inner.lost = inner.lost.max(slot.depth.2);
-                inner
+    /// Writes.
+    fn write<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let slot = &mut *lock(&self.slot);
+        let lost = slot.depth.2;
+        let inner = slot.inner.sound_or_open(&self.path, || self.again(lost))?;
+        match work(inner) {
+            Ok(done) => {
+                (slot.next, slot.depth) = (inner.next, inner.depth());
+                Ok(done)
             }
-        };
-        let done = work(&mut inner)?;
-        (slot.next, slot.depth) = (inner.next, inner.depth());
-        slot.inner = Some(inner);
-        Ok(done)
+            Err(error) => {
+                slot.inner.failed = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn again(&self, lost: u64) -> Result<Inner, StoreError> {
+        let mut inner = Inner::open(&self.path, Database::open_again)?;
+        // Losses of a gap that was acknowledged since are in no row any more.
+        inner.lost = inner.lost.max(lost);
+        Ok(inner)
     }
 
     /// Adds reports; their sequence numbers are final, and on disk, when this returns.
@@ -137,7 +143,7 @@ impl Spool {
     /// The disk said no: then nothing of this call is promised; pushing it again is right, since records
     /// that arrive twice are kept once.
     pub fn push(&self, reports: &[(Class, Vec<u8>)]) -> Result<std::ops::Range<u64>, StoreError> {
-        self.with(|inner| inner.push(reports, &self.limits, &self.path))
+        self.write(|inner| inner.push(reports, &self.limits, &self.path))
     }
 
     /// The oldest rows, at most `limit` and about `bytes` of them.
@@ -145,19 +151,21 @@ impl Spool {
     /// # Errors
     /// The disk said no, or a row cannot be read.
     pub fn peek(&self, from: u64, limit: usize, bytes: usize) -> Result<Vec<Entry>, StoreError> {
-        self.with(|inner| {
-            let mut size = 0;
-            let mut found = Vec::new();
-            for row in inner.db.range(from.to_be_bytes()..).take(limit) {
-                let (_, value) = row.map_err(|error| StoreError::at(&self.path, error))?;
-                size += value.len();
-                if size > bytes && !found.is_empty() {
-                    break;
-                }
-                found.push(read(&value)?);
+        let slot = &mut *lock(&self.slot);
+        let lost = slot.depth.2;
+        let inner = slot.inner.or_open(|| self.again(lost))?;
+        let mut size = 0;
+        let mut found = Vec::new();
+        // What a failed call left behind the last number that was given out is on no disk.
+        for row in inner.db.range(from.to_be_bytes()..slot.next.to_be_bytes()).take(limit) {
+            let (_, value) = row.map_err(|error| StoreError::at(&self.path, error))?;
+            size += value.len();
+            if size > bytes && !found.is_empty() {
+                break;
             }
-            Ok(found)
-        })
+            found.push(read(&value)?);
+        }
+        Ok(found)
     }
 
     /// The receiver has everything up to and including this sequence number.
@@ -165,7 +173,7 @@ impl Spool {
     /// # Errors
     /// The disk said no.
     pub fn acknowledge(&self, up_to: u64) -> Result<(), StoreError> {
-        self.with(|inner| inner.acknowledge(up_to, &self.path))
+        self.write(|inner| inner.acknowledge(up_to, &self.path))
     }
 
     /// The sequence number the next report gets.

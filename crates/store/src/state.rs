@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
-use crate::database::Database;
+use crate::database::{Database, Held};
 use crate::error::StoreError;
 use crate::log::lock;
 
@@ -18,9 +18,9 @@ const BEHIND: usize = 256;
 /// Keys and values. Clones share it.
 #[derive(Clone)]
 pub struct State {
-    /// Taken out by a failure and read from disk again with the next call: what sled then holds in memory is not to
-    /// be believed, and a disk that has room again needs no restart.
-    db: Arc<Mutex<Option<Database>>>,
+    /// After a failure what sled holds in memory is not to be believed by a writer: as soon as there is room the
+    /// database is read from disk again, without a restart. Until then readers go on.
+    db: Arc<Mutex<Held>>,
     path: PathBuf,
     changes: broadcast::Sender<String>,
 }
@@ -33,20 +33,22 @@ impl State {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         crate::claim(dir)?;
         let path = dir.join("state");
-        let db = Arc::new(Mutex::new(Some(Database::open(&path, CACHE_MIB)?)));
+        let db = Arc::new(Mutex::new(Held::new(Database::open(&path, CACHE_MIB)?)));
         Ok(Self { db, path, changes: broadcast::channel(BEHIND).0 })
     }
 
-    /// Works on the database; a failure lets go of it.
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Reads.
+    fn read<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut held = lock(&self.db);
-        let db = match held.take() {
-            Some(db) => db,
-            None => Database::open_again(&self.path, CACHE_MIB)?,
-        };
-        let done = work(&db)?;
-        *held = Some(db);
-        Ok(done)
+        work(held.any(&self.path, CACHE_MIB)?)
+    }
+
+    /// Writes.
+    fn write<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut held = lock(&self.db);
+        let done = work(held.sound(&self.path, CACHE_MIB)?);
+        held.failed |= done.is_err();
+        done
     }
 
     /// A value.
@@ -54,7 +56,7 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.with(|db| db.get(key).map_err(|error| StoreError::at(Path::new(key), error)));
+        let found = self.read(|db| db.get(key).map_err(|error| StoreError::at(Path::new(key), error)));
         Ok(found?.map(|bytes| bytes.to_vec()))
     }
 
@@ -63,7 +65,7 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn entries(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.with(|db| {
+        self.read(|db| {
             let rows = db.scan_prefix(prefix).map(|row| {
                 let (key, value) = row.map_err(|error| StoreError::at(Path::new(prefix), error))?;
                 Ok((String::from_utf8_lossy(&key).into_owned(), value.to_vec()))
@@ -83,7 +85,7 @@ impl State {
             return Err(StoreError::Io { what: "back up into", path: to.join("state"), source });
         }
         let entries = self.entries("")?;
-        copy.with(|db| {
+        copy.write(|db| {
             for (key, value) in entries {
                 db.insert(key, value).map_err(|error| StoreError::at(to, error))?;
             }
@@ -96,7 +98,7 @@ impl State {
     /// # Errors
     /// The disk said no.
     pub fn swap(&self, key: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, StoreError> {
-        let swapped = self.with(|db| {
+        let swapped = self.write(|db| {
             let swapped = db.compare_and_swap(key, old, new);
             if swapped.map_err(|error| StoreError::at(Path::new(key), error))?.is_err() {
                 return Ok(false);

@@ -61,6 +61,7 @@ fn mend(days: &mut Days, goal: Checkpoint) -> Result<Option<u64>, StoreError> {
             (next, head) = (seq + 1, hash);
             day.ids.insert(decode(&key, &row)?.record.id.to_bytes(), &key).map_err(at)?;
         }
+        day.db.flush()?;
     }
     Ok(None)
 }

@@ -78,7 +78,7 @@ impl Writer {
         if !self.failed {
             return Ok(());
         }
-        let _checkpoints = lock(&self.shared.checkpoints);
+        let mut checkpoints = lock(&self.shared.checkpoints);
         let mut days = lock(&self.shared.days);
         if !days.close() {
             return Err(StoreError::ReadOnly("a reader holds a database that failed; ask again".into()));
@@ -89,7 +89,12 @@ impl Writer {
         });
         match opened? {
             (_, Some(damage)) => return Err(StoreError::ReadOnly(damage)),
-            (head, None) => *lock(&self.shared.head) = head,
+            (head, None) => {
+                if head != acknowledged {
+                    checkpoints.write(head)?;
+                }
+                *lock(&self.shared.head) = head;
+            }
         }
         self.failed = false;
         Ok(())
