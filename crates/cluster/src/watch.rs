@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::Resource;
@@ -79,37 +80,48 @@ pub fn watch_with<K>(api: Api<K>, config: watcher::Config) -> (Watched<K>, impl 
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let events = follow::watcher(api, config).default_backoff().modify(|object| {
-        object.meta_mut().managed_fields = None;
-    });
+    let events = move || {
+        follow::watcher(api.clone(), config.clone()).default_backoff().modify(|object| {
+            object.meta_mut().managed_fields = None;
+        })
+    };
     fold(events)
 }
 
-fn fold<K>(
-    events: impl futures::Stream<Item = Result<Event<K>, watcher::Error>> + Send,
-) -> (Watched<K>, impl Future<Output = ()> + Send)
+/// How long a watch that was refused is left alone. It begins anew then, with a list: a watch that goes on where it
+/// was says nothing until something changes, and would be taken for refused all that time.
+const REFUSED: Duration = Duration::from_secs(5);
+
+fn fold<K, S>(mut events: impl FnMut() -> S + Send) -> (Watched<K>, impl Future<Output = ()> + Send)
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    S: futures::Stream<Item = Result<Event<K>, watcher::Error>> + Send,
 {
     let (store, mut writer) = reflector::store::<K>();
     let (sender, state) = channel::channel(State::default());
     let work = async move {
-        let mut events = std::pin::pin!(events);
         loop {
-            match events.as_mut().try_next().await {
-                Ok(Some(event)) => {
-                    writer.apply_watcher_event(&event);
-                    sender.send_modify(|state| took(state, &event));
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
-                    sender.send_modify(|state| {
-                        state.stale = Some(error.to_string());
-                        state.refused = refused(&error);
-                    });
+            let mut events = std::pin::pin!(events());
+            loop {
+                match events.as_mut().try_next().await {
+                    Ok(Some(event)) => {
+                        writer.apply_watcher_event(&event);
+                        sender.send_modify(|state| took(state, &event));
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
+                        let refused = refused(&error);
+                        sender.send_modify(|state| {
+                            (state.stale, state.refused) = (Some(error.to_string()), refused)
+                        });
+                        if refused {
+                            break;
+                        }
+                    }
                 }
             }
+            tokio::time::sleep(REFUSED).await;
         }
     };
     (Watched { store, state }, work)
@@ -156,7 +168,13 @@ mod tests {
     }
 
     async fn after(events: Vec<Result<Event<Namespace>, watcher::Error>>) -> Watched<Namespace> {
-        let (watched, work) = fold(stream::iter(events).boxed());
+        // A watch that begins anew goes on with what the one before left.
+        let rest = Arc::new(std::sync::Mutex::new(events.into_iter()));
+        let next = move || {
+            let rest = Arc::clone(&rest);
+            stream::iter(std::iter::from_fn(move || rest.lock().expect("whole").next())).boxed()
+        };
+        let (watched, work) = fold(next);
         work.await;
         watched
     }
@@ -192,7 +210,8 @@ mod tests {
             vec![Ok(Event::Init), Ok(Event::InitDone), Err(lost()), Ok(Event::Apply(namespace("b")))];
         assert_eq!(after(events).await.state().stale, None, "caught up");
     }
-    #[tokio::test]
+
+    #[tokio::test(start_paused = true)]
     async fn a_server_that_says_no_is_told_apart_from_one_that_is_away() {
         let said = |code| {
             let status: kube::core::Status =
