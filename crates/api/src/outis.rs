@@ -52,8 +52,8 @@ impl Default for TrustDomainName {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Identity {
-    /// Lifetime of an SVID in seconds; renewed at half of it. Default: 14400 (4 hours).
-    #[schemars(range(min = 60, max = 604_800))]
+    /// Lifetime of an SVID in seconds, a day at most; renewed at half of it. Default: 14400 (4 hours).
+    #[schemars(range(min = 60, max = 86_400))]
     pub svid_seconds: i64,
 }
 

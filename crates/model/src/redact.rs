@@ -153,9 +153,16 @@ fn environment_values(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A text without values that were [`kept`], and without what looks like a credential.
+/// What looking for kept values in one text may cost, in bytes compared; about ten milliseconds.
+const LOOKING: usize = 64 << 20;
+
+/// A text without values that were [`kept`], and without what looks like a credential. Where so much is kept that
+/// looking for it would take longer than an answer may, the text is hidden altogether.
 #[must_use]
 pub fn quoting(quote: &str, kept: &[String]) -> String {
+    if quote.len().saturating_mul(kept.len()) > LOOKING {
+        return HIDDEN.into();
+    }
     let hidden = kept.iter().fold(quote.to_owned(), |text, value| match text.contains(value.as_str()) {
         true => text.replace(value.as_str(), HIDDEN),
         false => text,
@@ -237,6 +244,13 @@ mod tests {
             "containers": [{"env": [{"name": "B", "value": "true"}, {"name": "C", "valueFrom": {}}]}]}});
         assert_eq!(kept(&pod), ["hunter2"]);
         assert_eq!(quoting("A=hunter2 is true", &kept(&pod)), format!("A={HIDDEN} is true"));
+    }
+
+    #[test]
+    fn too_much_to_look_for_hides_the_text_instead_of_taking_for_ever() {
+        let kept: Vec<String> = (0..100_000).map(|number| format!("value-{number}")).collect();
+        assert_eq!(quoting(&"x".repeat(10_000), &kept), HIDDEN);
+        assert_eq!(quoting("short", &kept), "short");
     }
 
     #[test]

@@ -47,6 +47,14 @@ pub(crate) struct Cluster {
     pub(crate) system_namespace: outis_model::Namespace,
 }
 
+impl Cluster {
+    /// The same, with Outis in another namespace where one is named.
+    pub(crate) fn at(&self, namespace: Option<&outis_model::Namespace>) -> Self {
+        let named = namespace.unwrap_or(&self.system_namespace).clone();
+        Self { system_namespace: named, ..self.clone() }
+    }
+}
+
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Output {

@@ -48,8 +48,12 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
             crate::mode::cleanup::run(dirs).await?;
             Ok(exit::FINE)
         }
-        Command::Install(install) => install::run(&install, &arguments.cluster).await,
-        Command::Uninstall(uninstall) => uninstall::run(&uninstall, &arguments.cluster).await,
+        Command::Install(install) => {
+            install::run(&install, &arguments.cluster.at(install.namespace.as_ref())).await
+        }
+        Command::Uninstall(uninstall) => {
+            uninstall::run(&uninstall, &arguments.cluster.at(uninstall.namespace.as_ref())).await
+        }
         Command::Status { output } => status::run(output, &arguments.cluster).await,
         Command::Doctor { output } => doctor::run(output, &arguments.cluster).await,
         Command::Detect(detect) => detect::run(&detect, &arguments.cluster).await,

@@ -60,10 +60,7 @@ impl ReplayGuard {
     /// # Errors
     /// It was used before, or it cannot be told or remembered that it was.
     pub fn first_use(&self, token: &str, now: Timestamp) -> Result<(), NotBelieved> {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref(),
-        );
+        let digest = digest(token);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         // What cannot be forgotten now is tried again with the next token.
         used.retain(|token, until| *until > now || self.memory.forget(token).is_err());
@@ -82,6 +79,15 @@ impl ReplayGuard {
         Ok(())
     }
 
+    /// Forgets a token that was taken for nothing. What cannot be forgotten stays refused.
+    pub fn give_back(&self, token: &str) {
+        let digest = digest(token);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.memory.forget(&digest).is_ok() {
+            used.remove(&digest);
+        }
+    }
+
     /// Until when a token could be used again. Its own words count: the API server has vouched for them.
     fn until(token: &str, now: Timestamp) -> Timestamp {
         let claims = token.split('.').nth(1).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
@@ -93,6 +99,12 @@ impl ReplayGuard {
         };
         Timestamp::from_second(until).unwrap_or(Timestamp::MAX)
     }
+}
+
+fn digest(token: &str) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());
+    digest
 }
 
 #[cfg(test)]

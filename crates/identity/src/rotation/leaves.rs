@@ -40,6 +40,11 @@ impl Leaves {
         }
     }
 
+    /// Pods that have leaves which can be named.
+    pub fn pods(&self) -> impl Iterator<Item = &PodUid> {
+        self.ends.keys().map(|(pod, _)| pod)
+    }
+
     /// Lets go what has ended.
     pub fn forget(&mut self, now: Timestamp) {
         self.ends.retain(|_, until| *until > now);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use outis_model::TrustDomain;
+use outis_model::{Namespace, TrustDomain};
 use serde_json::{Value, json};
 
 use super::Output;
@@ -14,6 +14,9 @@ pub(crate) struct Install {
     /// The image.
     #[arg(long, default_value = concat!("localhost/outis/outis:", env!("CARGO_PKG_VERSION")))]
     pub(crate) image: String,
+    /// Where to; as --system-namespace, which every other command takes as well.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
     /// Load the image into the nodes first: `kind:NAME`, `k3s` (on the node itself) or `containerd:SOCKET`; may be given
     /// for each node.
     #[arg(long, value_name = "WHERE")]
@@ -62,6 +65,9 @@ pub(crate) struct Install {
 /// How Outis leaves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Uninstall {
+    /// Where it is; as --system-namespace.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
     /// Also what users wrote, the store, the namespace and our files on the nodes.
     #[arg(long)]
     pub(crate) purge: bool,

@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -94,7 +94,7 @@ fn plan(install: &Install, cluster: &Cluster) -> Plan {
 async fn of_cluster(client: &Client, install: &Install, plan: &mut Plan) -> Result<()> {
     if install.kubelet_dir.is_none() {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-        plan.kubelet_dir = kubelet_dir(&nodes.items);
+        plan.kubelet_dir = kubelet_dir(&nodes.items)?;
     }
     if let Storage::Volume { name, class } = &mut plan.storage
         && let Some(volume) = Api::<PersistentVolume>::all(client.clone()).get_opt(name).await?
@@ -106,18 +106,27 @@ async fn of_cluster(client: &Client, install: &Install, plan: &mut Plan) -> Resu
 
 /// Distributions that keep kubelet's directory elsewhere say who they are by a label of their nodes; k3s writes its
 /// arguments down there.
-fn kubelet_dir(nodes: &[Node]) -> String {
+fn kubelet_dir(nodes: &[Node]) -> Result<String> {
     let label = |key: &str| nodes.iter().any(|node| node.labels().keys().any(|found| found.starts_with(key)));
-    if let Some(dir) = nodes.iter().find_map(k3s_root) {
-        return dir;
+    let roots: BTreeSet<Option<String>> = nodes.iter().map(k3s_root).collect();
+    let roots: Vec<String> = match roots.len() {
+        // It is mounted from every node, with its mounts: a node alone may not say what that is.
+        0 | 1 => roots.into_iter().flatten().collect(),
+        _ => bail!(
+            "nothing was changed: the nodes keep kubelet's directory in different places; name the one of all with \
+             --kubelet-dir"
+        ),
+    };
+    if let Some(dir) = roots.into_iter().next() {
+        return Ok(dir);
     }
     if label("node.k0sproject.io/") {
-        return "/var/lib/k0s/kubelet".into();
+        return Ok("/var/lib/k0s/kubelet".into());
     }
     if label("microk8s.io/") {
-        return "/var/snap/microk8s/common/var/lib/kubelet".into();
+        return Ok("/var/snap/microk8s/common/var/lib/kubelet".into());
     }
-    "/var/lib/kubelet".into()
+    Ok("/var/lib/kubelet".into())
 }
 
 /// `--kubelet-arg root-dir=DIR` among a k3s node's arguments, a JSON list in an annotation.
@@ -126,7 +135,11 @@ fn k3s_root(node: &Node) -> Option<String> {
     let arguments: Vec<String> = serde_json::from_str(arguments).ok()?;
     arguments.iter().find_map(|argument| {
         let given = argument.strip_prefix("--kubelet-arg=").unwrap_or(argument);
-        Some(given.strip_prefix("root-dir=")?.to_owned())
+        let dir = given.strip_prefix("root-dir=")?;
+        let sound = dir.starts_with('/')
+            && !dir.trim_matches('/').is_empty()
+            && !dir.split('/').any(|part| part == "..");
+        sound.then(|| dir.to_owned())
     })
 }
 
@@ -171,6 +184,7 @@ mod tests {
     fn kubelets_directory_is_where_the_distribution_keeps_it() {
         let of = |metadata: serde_json::Value| {
             kubelet_dir(&[serde_json::from_value(json!({"metadata": metadata})).expect("a node")])
+                .expect("one")
         };
         assert_eq!(of(json!({})), "/var/lib/kubelet");
         let k3s = |arguments: &str| of(json!({"annotations": {"k3s.io/node-args": arguments}}));
@@ -181,6 +195,18 @@ mod tests {
             of(json!({"labels": {"node.k0sproject.io/role": "control-plane"}})),
             "/var/lib/k0s/kubelet"
         );
+        assert_eq!(
+            k3s(r#"["server", "--kubelet-arg=root-dir=/"]"#),
+            "/var/lib/kubelet",
+            "never the node's root"
+        );
+        let node = |name: &str, arguments: &str| -> Node {
+            let annotations = json!({"k3s.io/node-args": arguments});
+            serde_json::from_value(json!({"metadata": {"name": name, "annotations": annotations}}))
+                .expect("a node")
+        };
+        let two = [node("a", r#"["--kubelet-arg=root-dir=/data"]"#), node("b", "[]")];
+        assert!(kubelet_dir(&two).expect_err("they differ").to_string().contains("--kubelet-dir"));
         let snap = "/var/snap/microk8s/common/var/lib/kubelet";
         assert_eq!(of(json!({"labels": {"microk8s.io/cluster": "true"}})), snap);
     }

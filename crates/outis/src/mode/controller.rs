@@ -164,6 +164,7 @@ async fn work(
         world,
         inputs,
         since: now,
+        known: Mutex::default(),
         refused: Mutex::default(),
         dropped: Mutex::default(),
         protections: Mutex::default(),

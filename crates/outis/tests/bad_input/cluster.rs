@@ -23,7 +23,13 @@ const ASKING: [&[&str]; 10] = [
         "--api-address=127.0.0.1:0",
         "--health-address=127.0.0.1:0",
     ],
-    &["webhook", "--address=127.0.0.1:0", "--health-address=127.0.0.1:0"],
+    &[
+        "webhook",
+        "--address=127.0.0.1:0",
+        "--health-address=127.0.0.1:0",
+        "--canary-open-address=127.0.0.1:0",
+        "--canary-denied-address=127.0.0.1:0",
+    ],
 ];
 
 #[test]

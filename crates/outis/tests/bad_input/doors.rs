@@ -24,7 +24,7 @@ fn port_in_use() {
     );
     for (mode, doors) in [
         ("controller", &["link-address", "api-address", "health-address"][..]),
-        ("webhook", &["address", "health-address"]),
+        ("webhook", &["address", "health-address", "canary-open-address", "canary-denied-address"]),
         ("agent", &["health-address"]),
         ("csi", &["health-address"]),
     ] {
@@ -69,6 +69,8 @@ impl Webhook {
             "--controller=none",
             &format!("--address={address}"),
             &format!("--health-address={health}"),
+            "--canary-open-address=127.0.0.1:0",
+            "--canary-denied-address=127.0.0.1:0",
             &format!("--serving-dir={folder}"),
             &format!("--policy-dir={folder}"),
         ]);

@@ -178,9 +178,9 @@ impl Configuration {
             stance: watchdog::stance(now, away, admission.watchdog_seconds),
         };
         let registered = registration::register(client, &wanted, self.ready_webhooks()).await;
+        let (registered, turned) = registered?;
         // The new root is believed by now: only then may the certificate under it be served.
         serving::write(client, home, &bundle).await?;
-        let (registered, turned) = registered?;
         let fails =
             registered == Registered::Asked && wanted.rules.iter().any(|rule| rule.failure == Failure::Fail);
         let seconds = if fails { admission.watchdog_seconds } else { 0 };

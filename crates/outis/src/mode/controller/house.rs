@@ -1,6 +1,6 @@
 //! What the controller's doors share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use outis_identity::Authority;
 use outis_identity::rotation::Leaves;
 use outis_model::effect::Resource;
 use outis_model::input::{Component, Protection};
+use outis_model::name::PodUid;
 use outis_model::port::{Refusal, TrustBundle};
 use outis_model::snapshot::Pod;
 use outis_model::{Input, Namespace, Record, Timestamp, TrustDomain};
@@ -39,6 +40,8 @@ pub(crate) struct House {
     pub(crate) world: watch::Receiver<Arc<World>>,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) since: Timestamp,
+    /// Pods that were issued a certificate before: they go on being renewed when the disk is full.
+    pub(crate) known: Mutex<BTreeSet<PodUid>>,
     /// What was turned away, by reason.
     pub(crate) refused: Mutex<BTreeMap<String, u64>>,
     /// What was left out for want of room or of an answer, by what.

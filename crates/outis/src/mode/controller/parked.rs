@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outis_model::alert::Priority;
+use outis_model::name::PodUid;
 use outis_model::port::Refusal;
 use outis_model::record::Subject;
 use outis_model::{Record, RecordKind, Timestamp};
@@ -16,7 +17,7 @@ use crate::mode::record;
 
 /// Records that wait at most; at the default lifetime that is a day of a thousand pods.
 const WAITING: usize = 16_384;
-/// Holders remembered at most.
+/// Pods remembered at most.
 const KNOWN: usize = 65_536;
 /// How often a disk that said no is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -24,26 +25,25 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What was issued and is not in the log yet.
 #[derive(Default)]
 pub(crate) struct Parked {
-    known: Mutex<BTreeSet<String>>,
     waiting: Mutex<VecDeque<Record>>,
 }
 
 impl Parked {
-    /// Puts an issuance into the log, or aside when it renews what `holder` has already.
-    pub(crate) async fn keep(&self, house: &House, holder: &str, record: Record) -> Result<(), Refusal> {
+    /// Puts an issuance into the log, or aside when it renews what the pod has already.
+    pub(crate) async fn keep(&self, house: &House, pod: &PodUid, record: Record) -> Result<(), Refusal> {
         match house.append(vec![record.clone()]).await {
             Ok(()) => {
-                remember(&mut lock(&self.known), holder);
+                remember(&mut lock(&house.known), pod);
                 Ok(())
             }
-            Err(error) if lock(&self.known).contains(holder) => {
+            Err(error) if lock(&house.known).contains(pod) => {
                 let mut waiting = lock(&self.waiting);
                 if waiting.len() >= WAITING {
                     return Err(unavailable(error.into()));
                 }
                 house.count(&house.dropped, "issuances_parked");
                 waiting.push_back(record);
-                tracing::warn!(holder, waiting = waiting.len(), "Renewed; its record waits for the disk");
+                tracing::warn!(%pod, waiting = waiting.len(), "Renewed; its record waits for the disk");
                 Ok(())
             }
             Err(error) => Err(unavailable(error.into())),
@@ -65,11 +65,11 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A full memory begins anew: who is forgotten is known again with its next record on disk.
-fn remember(known: &mut BTreeSet<String>, holder: &str) {
-    if known.len() >= KNOWN && !known.contains(holder) {
+fn remember(known: &mut BTreeSet<PodUid>, pod: &PodUid) {
+    if known.len() >= KNOWN && !known.contains(pod) {
         known.clear();
     }
-    known.insert(holder.to_owned());
+    known.insert(pod.clone());
 }
 
 /// While the log takes nothing, asks it again and again with a record that says so; then files what waited.
@@ -100,10 +100,10 @@ mod tests {
     fn holders_that_are_remembered_are_bounded() {
         let mut known = BTreeSet::new();
         for number in 0..KNOWN + 2 {
-            remember(&mut known, &format!("pod {number}"));
+            remember(&mut known, &format!("pod-{number}").parse().expect("uid"));
         }
         assert_eq!(known.len(), 2);
-        remember(&mut known, &format!("pod {}", KNOWN + 1));
+        remember(&mut known, &format!("pod-{}", KNOWN + 1).parse().expect("uid"));
         assert_eq!(known.len(), 2);
     }
 }

@@ -42,7 +42,9 @@ pub(crate) async fn resolve(client: &Client, rules: &BTreeSet<RegistrationRule>)
     for rule in rules {
         let groups = match rule.group.as_str() {
             "*" if rule.kind != "*" => groups_with(client, &rule.kind).await?,
-            group => vec![(group.to_owned(), served(client, group).await.unwrap_or_default())],
+            // A group that is not there has nothing to ask about; one that does not answer may not shrink what is
+            // registered.
+            group => vec![(group.to_owned(), served(client, group).await?.unwrap_or_default())],
         };
         for (group, served) in groups {
             resolved.insert(Rule {
@@ -67,8 +69,14 @@ async fn groups_with(client: &Client, kind: &str) -> Result<Vec<(String, Served)
     let names = client.list_api_groups().await.context("cannot list API groups")?.groups;
     let mut found = Vec::new();
     for group in std::iter::once(String::new()).chain(names.into_iter().map(|group| group.name)) {
-        // A group whose server is away must not keep the others from being registered.
-        let Ok(served) = served(client, &group).await else { continue };
+        let served = match served(client, &group).await {
+            Ok(Some(served)) => served,
+            Ok(None) => continue,
+            // An aggregated server that is away must not keep the others from being registered: while it is, nobody
+            // creates its objects.
+            Err(error) if !group.is_empty() && away(&error) => continue,
+            Err(error) => return Err(error),
+        };
         if served.iter().any(|(_, name)| name == kind) {
             found.push((group, served));
         }
@@ -76,21 +84,26 @@ async fn groups_with(client: &Client, kind: &str) -> Result<Vec<(String, Served)
     Ok(found)
 }
 
-/// Resources with the kinds they carry, of a group's preferred version.
-async fn served(client: &Client, group: &str) -> Result<Served> {
+/// Whether the server behind the API server is what does not answer.
+fn away(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 503)
+}
+
+/// Resources with the kinds they carry, of a group's preferred version; none when there is no such group.
+async fn served(client: &Client, group: &str) -> Result<Option<Served>> {
     let list = match group {
         "" => client.list_core_api_resources("v1").await,
-        "*" => return Ok(Served::new()),
+        "*" => return Ok(Some(Served::new())),
         _ => {
             let groups = client.list_api_groups().await.context("cannot list API groups")?.groups;
-            let found = groups.into_iter().find(|found| found.name == group).context("no such group")?;
+            let Some(found) = groups.into_iter().find(|found| found.name == group) else { return Ok(None) };
             let preferred = found.preferred_version.or_else(|| found.versions.into_iter().next());
             let version = preferred.context("a group without a version")?.group_version;
             client.list_api_group_resources(&version).await
         }
     };
     let list = list.with_context(|| format!("cannot list resources of group {group:?}"))?;
-    Ok(list.resources.into_iter().map(|resource| (resource.name, resource.kind)).collect())
+    Ok(Some(list.resources.into_iter().map(|resource| (resource.name, resource.kind)).collect()))
 }
 
 /// Puts the registration in force, changes it, or takes it away. Says also which stance was taken up, when what is

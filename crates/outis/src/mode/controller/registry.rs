@@ -83,9 +83,16 @@ impl Desk {
         let component = attest::component(&facts, pod.as_deref(), &house.home).map_err(denied)?;
         let pod = pod.ok_or_else(|| Refusal::Denied(format!("pod {} is gone", component.pod)))?;
         // Only a token that would have been taken counts as used: a stranger's noise fills no memory.
-        self.first_use(token).await?;
-        let signed = self.certify(&csr, &component, &pod).await?;
-        Ok(Enrolment { signed, bundle: house.bundle() })
+        self.first_use(token.clone()).await?;
+        match self.certify(&csr, &component, &pod).await {
+            Ok(signed) => Ok(Enrolment { signed, bundle: house.bundle() }),
+            Err(refusal) => {
+                // Nothing was handed out for it: whoever comes again must not be taken for a thief.
+                let replay = Arc::clone(&self.replay);
+                let _ = tokio::task::spawn_blocking(move || replay.give_back(token.reveal())).await;
+                Err(refusal)
+            }
+        }
     }
 
     /// A token's first use; that it was used is on disk when this returns.
@@ -136,8 +143,7 @@ impl Desk {
         let leaves = self.house.leaves.lock();
         leaves.unwrap_or_else(PoisonError::into_inner).issued(pod, &authority.root(), signed.not_after);
         // On disk before anybody holds it, or in the memory of a disk that is full.
-        let holder = format!("{actor} {:?} {}", record.subject, signed.id);
-        self.parked.keep(&self.house, &holder, record).await?;
+        self.parked.keep(&self.house, pod, record).await?;
         Ok(signed)
     }
 }

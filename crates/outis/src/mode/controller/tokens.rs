@@ -72,6 +72,8 @@ mod tests {
         assert_eq!(told, NotBelieved::Replayed);
         assert_eq!(told.to_string(), "the token was used before; each is good for one enrolment");
         assert_eq!(guard_two.first_use("another", at(100)), Ok(()));
+        guard_two.give_back("another");
+        assert_eq!(guard_two.first_use("another", at(100)), Ok(()), "nothing was handed out for it");
         assert_eq!(state.entries(PREFIX).expect("read").len(), 2);
         // Both have ended by then.
         assert_eq!(guard_two.first_use("a third", at(100_000)), Ok(()));

@@ -44,6 +44,8 @@ pub(crate) struct Unjudged {
     missed: BTreeMap<String, u64>,
     /// When listed objects were judged last.
     again: Option<Timestamp>,
+    /// When a look failed last.
+    failed: Option<Timestamp>,
     work: Option<JoinHandle<Result<Done>>>,
     done: Option<Result<Done>>,
 }
@@ -57,6 +59,7 @@ impl Unjudged {
             first: true,
             missed: BTreeMap::new(),
             again: None,
+            failed: None,
             work: None,
             done: None,
         }
@@ -84,7 +87,13 @@ impl Unjudged {
     pub(crate) fn wait(&self, now: Timestamp) -> Option<Duration> {
         let due = self.book.attendance.due.map(|span| span.until.as_second() + SETTLE);
         let again = self.again.filter(|_| !self.book.listed.is_empty()).map(|last| last.as_second() + AGAIN);
-        let left = due.into_iter().chain(again).map(|then| then - now.as_second()).filter(|left| *left > 0);
+        let failed = self.failed.map(|last| last.as_second() + AGAIN);
+        let left = due
+            .into_iter()
+            .chain(again)
+            .chain(failed)
+            .map(|then| then - now.as_second())
+            .filter(|left| *left > 0);
         left.min().map(|left| Duration::from_secs(left.unsigned_abs()))
     }
 
@@ -114,6 +123,7 @@ impl Unjudged {
         if let Some(done) = self.done.take()
             && let Err(error) = self.take(done, now).await
         {
+            self.failed = Some(now);
             let why = crate::exit::chain(&error);
             tracing::warn!(error = why, "What was admitted unjudged cannot be looked for");
             self.book.blind = vec![format!("nothing could be looked at: {why}")];
@@ -122,6 +132,12 @@ impl Unjudged {
         self.publish();
         let span = self.book.span(now);
         let again = self.again.is_none_or(|last| now.as_second() >= last.as_second() + AGAIN);
+        // After a failure the cluster is left alone for a while, however much is due.
+        let resting = self.failed.is_some_and(|last| now.as_second() < last.as_second() + AGAIN);
+        if resting {
+            return;
+        }
+        self.failed = None;
         if self.work.is_some() || span.is_none() && (self.book.listed.is_empty() || !again) {
             return;
         }

@@ -88,6 +88,13 @@ fn priority(refused: bool, verdict: Verdict, mode: Option<Mode>) -> Priority {
     }
 }
 
+/// Nobody waited for the answer: what became of the request is not what was decided.
+pub(super) fn too_late(record: &mut Record) {
+    record.summary += "; judged too late, the API server went by the failure policy";
+    record.priority = record.priority.max(Priority::Warning);
+    record.fields.insert("tooLate".into(), json!(true));
+}
+
 /// Writes a decision that says more than "nothing speaks against it" to the log.
 pub(super) fn note(record: &Record) {
     if record.verdict == Some(Verdict::Allow) {

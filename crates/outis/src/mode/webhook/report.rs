@@ -73,9 +73,15 @@ async fn carrying(mut records: mpsc::Receiver<Record>, outbox: Outbox, lost: Arc
     while records.recv_many(&mut batch, 128).await > 0 {
         let reports: Vec<Report> = batch.drain(..).map(Report::Record).collect();
         let rows = reports.iter().map(|report| (Class::Decision, report)).collect();
-        if let Err(error) = outbox.push_all(rows).await {
-            lost.fetch_add(reports.len() as u64, Ordering::Relaxed);
-            tracing::warn!(%error, "Decisions cannot be kept for the controller");
+        if outbox.push_all(rows).await.is_ok() {
+            continue;
+        }
+        // One that is too long must not take the others with it.
+        for report in &reports {
+            if let Err(error) = outbox.push(Class::Decision, report).await {
+                lost.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "A decision cannot be kept for the controller");
+            }
         }
     }
 }

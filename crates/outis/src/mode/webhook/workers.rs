@@ -108,11 +108,14 @@ fn work(mut receiver: mpsc::Receiver<Task>, set: &ArcSwap<PolicySet>, source: &S
         let judging = std::panic::AssertUnwindSafe(|| judge.review(&task.review, Limits::default()));
         match std::panic::catch_unwind(judging) {
             Ok(decision) => {
-                let decided =
+                let mut decided =
                     decide::decide(&task.review, &decision, Timestamp::now(), crate::chance::number());
+                // The API server may have given up; then nobody listens, and it went by the failure policy.
+                if task.answer.send(decided.admitted).is_err() {
+                    reports.unjudged().fetch_add(1, Ordering::Relaxed);
+                    decide::too_late(&mut decided.record);
+                }
                 decide::note(&decided.record);
-                // The API server may have given up; then nobody listens.
-                let _ = task.answer.send(decided.admitted);
                 reports.take(decided.record);
             }
             Err(_) => {

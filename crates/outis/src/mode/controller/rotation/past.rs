@@ -35,6 +35,7 @@ pub(super) async fn recall(house: &House, unknown: bool) {
         leaves.unnamed(Timestamp::from_second(now.as_second() + LONGEST).unwrap_or(now));
         leaves
     });
+    house.known.lock().unwrap_or_else(PoisonError::into_inner).extend(before.pods().cloned());
     house.leaves.lock().unwrap_or_else(PoisonError::into_inner).join(before);
 }
 

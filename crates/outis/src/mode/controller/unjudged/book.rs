@@ -114,10 +114,25 @@ impl Book {
         if swept.over > 0 && self.rest.is_none_or(|rest| rest.span != swept.span) {
             records.push(beyond(swept.over, now, id()));
         }
-        self.rest = (swept.over > 0).then_some(Rest { count: swept.over, span: swept.span });
+        self.rest = self.left_over(&swept);
         self.blind = swept.blind;
         self.attendance.paid(swept.span);
         records
+    }
+
+    /// What did not fit, this time and before: a look over another stretch found nothing of what is left of this one.
+    fn left_over(&self, swept: &Swept) -> Option<Rest> {
+        let elsewhere = |rest: &Rest| rest.span.from < swept.span.from || rest.span.until > swept.span.until;
+        match (self.rest.filter(elsewhere), swept.over) {
+            (None, 0) => None,
+            (None, over) => Some(Rest { count: over, span: swept.span }),
+            (Some(rest), over) => {
+                let (from, until) =
+                    (rest.span.from.min(swept.span.from), rest.span.until.max(swept.span.until));
+                let span = if over == 0 { rest.span } else { Span { from, until, sure: rest.span.sure } };
+                Some(Rest { count: rest.count + over, span })
+            }
+        }
     }
 
     /// Takes out objects that are gone, or that nothing speaks against any more.

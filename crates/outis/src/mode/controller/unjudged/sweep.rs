@@ -83,11 +83,8 @@ async fn again(task: &Task, namespaces: &Namespaces) -> Result<BTreeSet<String>>
         match live::get(&task.client, &place.resource(), place.namespace.as_deref(), &place.name).await {
             Ok(Some(live)) if live.value["metadata"]["uid"] == place.uid.as_str() => there.push(live),
             Ok(_) => drop(struck.insert(place.uid.clone())),
-            // What we may not see any more is not gone.
-            Err(kube::Error::Api(status)) if status.code == 403 => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {} {}", place.kind, place.name));
-            }
+            // What we cannot see now is not gone.
+            Err(error) => tracing::warn!(%error, kind = place.kind, name = place.name, "Cannot be read"),
         }
     }
     let judged = judge(&task.asked.set, there, namespaces).await?;
@@ -111,7 +108,11 @@ async fn sweep(task: &Task, span: Span, namespaces: &Namespaces) -> Result<Swept
                     swept.blind.push(hidden(resource, &status.message));
                     break;
                 }
-                Err(error) => return Err(error).with_context(|| format!("cannot list {}", resource.plural)),
+                // One kind whose server is away must not hide all others.
+                Err(error) => {
+                    swept.blind.push(format!("{}: cannot be listed: {error}", resource.plural));
+                    break;
+                }
             };
             let new = |live: &Live| {
                 let uid = text(&live.value, "/metadata/uid").unwrap_or_default();
