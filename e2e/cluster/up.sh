@@ -58,12 +58,12 @@ build_all() {
 }
 need() { command -v "$1" >/dev/null || die "$1 is missing: apt-get install $2"; }
 [ "$NESTED" = 0 ] || [ ! -e /sys/fs/cgroup/cgroup.procs ] || die "OUTIS_NESTED=1 is done for cgroup v1 and hybrid machines only"
-need openssl openssl; need go golang; need jq jq; need ip iproute2
+need openssl openssl; need jq jq; need ip iproute2
 if [ "$MODE" = full ]; then
   need nft nftables; need iptables iptables; need busybox busybox-static
 fi
 if [ "${OUTIS_SKIP_BUILD:-0}" != 1 ]; then # one at a time: the links in $BIN are shared
-  mkdir -p "$CACHE"; exec 8<"$CACHE"; flock 8; build_all; exec 8<&-
+  need go golang; mkdir -p "$CACHE"; exec 8<"$CACHE"; flock 8; build_all; exec 8<&-
 fi
 say "binaries ready ($(elapsed))"
 [ "${1:-}" != build ] || exit 0
@@ -238,10 +238,11 @@ node_start() {
     echo "${OUTIS_DNS_UPSTREAM:+nameserver $OUTIS_DNS_UPSTREAM}" >"$ND/etc/resolv.conf"
     [ "$NESTED" = 0 ] || flags+=(-p -f -C)
     # shellcheck disable=SC2016
-    STATE=$STATE ND=$ND NN=$NN NESTED=$NESTED KUBELET_DIR=$KUBELET_DIR CRI_DIR=$CRI_DIR CG=$CG BIN=$BIN setsid sh -c '[ $NESTED = 0 ] || for c in /sys/fs/cgroup/*/"$CG"; do echo $$ >"$c/cgroup.procs"; done
+    STATE=$STATE CACHE=$CACHE CLUSTER_HOME=$CLUSTER_HOME ND=$ND NN=$NN NESTED=$NESTED KUBELET_DIR=$KUBELET_DIR CRI_DIR=$CRI_DIR CG=$CG BIN=$BIN setsid sh -c '[ $NESTED = 0 ] || for c in /sys/fs/cgroup/*/"$CG"; do echo $$ >"$c/cgroup.procs"; done
       exec "$@"' - nsenter --net="/run/netns/$NODE_NS" -- unshare "${flags[@]}" -- bash "$CLUSTER_HOME/node-init.sh" >"$LOG/node-init$SFX.log" 2>&1 </dev/null &
     p=$!
-    for i in $(seq 100); do [ ! -e "$ND/up" ] || break; sleep 0.05; done
+    remember "mntns$SFX" "$p" # at once: a node that starts too slowly must be found by down.sh
+    for i in $(seq 600); do [ ! -e "$ND/up" ] || break; sleep 0.05; done
     [ -e "$ND/up" ] || die "node $I did not start: $LOG/node-init$SFX.log"
     [ "$NESTED" = 0 ] || p=$(child_of $p)
     remember "mntns$SFX" "$p"

@@ -32,7 +32,9 @@ impl Inventory {
     /// was broken off, may go.
     pub(crate) fn differences(&self, after: &Self) -> Vec<String> {
         let new = after.0.difference(&self.0).map(|name| format!("+ {name}"));
-        let gone = self.0.difference(&after.0).filter(|name| !name.starts_with("file "));
+        // And kernel programs of another cluster whose holder ended while they were counted.
+        let may_go = |name: &&String| name.starts_with("file ") || name.starts_with("kernel program ");
+        let gone = self.0.difference(&after.0).filter(|name| !may_go(name));
         let gone = gone.map(|name| format!("- {name}"));
         new.chain(gone).collect()
     }

@@ -37,6 +37,8 @@ pub(crate) struct Found {
     before: Option<Inventory>,
     refusal: Option<String>,
     alert: Option<String>,
+    /// When the disk was full.
+    since: String,
 }
 
 /// How long a line waits; short when it is expected to wait in vain.
@@ -129,8 +131,10 @@ pub(crate) async fn full(with: &With) -> Result<Lines> {
     lines.tell("full disk: cluster ready", &[], cluster(&world, &mut found)).await;
     lines.tell("full disk: installed on a small volume", &[], disk::install(&world)).await;
     lines.tell("full disk: shop deployed", &[], deployed(&world, Patience(None))).await;
-    lines.tell("full disk: said, and nothing new is acknowledged", &[], disk::filled(&world)).await;
-    lines.tell("full disk: with room again, all goes on", &[], disk::emptied(&world)).await;
+    lines
+        .tell("full disk: said, and nothing new is acknowledged", &[], disk::filled(&world, &mut found))
+        .await;
+    lines.tell("full disk: with room again, all goes on", &[], disk::emptied(&world, &found)).await;
     lines.tell("full disk: record log verified", &[], verified(&world)).await;
     lines.tell("full disk: uninstalled, nothing left", &[], disk::leave(&world, &found)).await;
     Ok(lines)

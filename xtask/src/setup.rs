@@ -34,13 +34,6 @@ struct Piece {
 /// In this order: what others need first, what only tests need last.
 const PIECES: &[Piece] = &[
     Piece {
-        name: "rustfmt, clippy",
-        why: "lints (the toolchain's components)",
-        scope: Scope::All,
-        missing: rust::missing,
-        install: rust::install,
-    },
-    Piece {
         name: "Go",
         why: "building the test cluster (from PyPI: the machine has none, or one that is too old)",
         scope: Scope::Demo,
@@ -75,6 +68,13 @@ const PIECES: &[Piece] = &[
         missing: guest::missing,
         install: guest::install,
     },
+    Piece {
+        name: "rustfmt, clippy",
+        why: "lints (the toolchain's components)",
+        scope: Scope::All,
+        missing: rust::missing,
+        install: rust::install,
+    },
 ];
 
 /// Installs what is missing.
@@ -99,11 +99,19 @@ pub(crate) fn run(scope: Scope, yes: bool) -> Result<()> {
     if !packages.is_empty() {
         ledger.step("packages", || packages::install(&packages))?;
     }
+    // One that fails keeps no other from being installed.
+    let mut failed = Vec::new();
     for piece in pieces {
-        ledger.step(piece.name, piece.install)?;
+        if let Err(error) = ledger.step(piece.name, piece.install) {
+            println!("{} cannot be installed: {error:#}", piece.name);
+            failed.push(piece.name);
+        }
     }
     ledger.print();
-    Ok(())
+    match failed.is_empty() {
+        true => Ok(()),
+        false => bail!("not installed: {}; the reasons are above", failed.join(", ")),
+    }
 }
 
 fn agree(yes: bool) -> Result<()> {

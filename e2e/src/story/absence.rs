@@ -68,15 +68,15 @@ pub(super) async fn minutes(world: &World, minutes: u64) -> Result<String> {
     let frontend = world.pod_of("frontend").await?.metadata.name.context("a pod without a name")?;
     let each = REFUSALS.div_ceil(minutes.max(1) as usize).max(40);
     let (mut made, mut sizes) = (0, Vec::new());
+    let mut clock = tokio::time::interval(Duration::from_secs(60));
     for minute in 0..minutes {
-        let ends = Instant::now() + Duration::from_secs(60);
+        clock.tick().await;
         ensure!(world.create_many(BAD, each).await? == 0, "a bad pod was admitted");
         made += each;
         world.exec(&frontend, &["/bin/sh", "-c", "true"], true).await?;
         let size = figures::resident(world).await?;
         println!("        minute {minute}: {}", figures::shown(&size));
         sizes.push(size);
-        tokio::time::sleep(ends.saturating_duration_since(Instant::now())).await;
     }
     scale(world, "outis-controller", 1).await?;
     let all = async || decisions(world, &begun.to_string()).await.is_ok_and(|found| found.len() >= made);
@@ -105,7 +105,7 @@ pub(crate) async fn decisions(world: &World, since: &str) -> Result<Vec<Value>> 
 }
 
 /// Within each spool every number follows the one before.
-fn contiguous(records: &[Value]) -> Result<()> {
+pub(crate) fn contiguous(records: &[Value]) -> Result<()> {
     let mut spools = std::collections::BTreeMap::<String, Vec<u64>>::new();
     for record in records {
         let link = &record["fields"]["link"];

@@ -39,7 +39,7 @@ pub(super) async fn install(world: &World) -> Result<String> {
 
 /// No room left: what cannot be kept is not acknowledged but waits where it is, known identities are renewed, new
 /// ones are not given, and the status says why.
-pub(super) async fn filled(world: &World) -> Result<String> {
+pub(super) async fn filled(world: &World, found: &mut Found) -> Result<String> {
     world.apply(POLICIES).await?;
     let refused = async || world.try_create(BAD).await.is_err();
     eventually(Duration::from_secs(20), "the bad pod is refused", refused).await?;
@@ -49,6 +49,7 @@ pub(super) async fn filled(world: &World) -> Result<String> {
     // The file system is filled to its last byte, and again as what was reserved is given back.
     there(world, r#"dd if=/dev/zero of="$small/filler" bs=64k 2>/dev/null; sync; dd if=/dev/zero of="$small/more" bs=1 2>/dev/null; true"#)
         .await?;
+    found.since = jiff::Timestamp::now().to_string();
     ensure!(world.create_many(BAD, REFUSALS).await? == 0, "a bad pod was admitted");
     let told =
         async || world.asked(&["status"], 1).await.is_ok_and(|said| said.contains("log is not in force"));
@@ -64,11 +65,12 @@ pub(super) async fn filled(world: &World) -> Result<String> {
 }
 
 /// There is room: what waited is kept, new identities are given.
-pub(super) async fn emptied(world: &World) -> Result<String> {
+pub(super) async fn emptied(world: &World, found: &Found) -> Result<String> {
     there(world, r#"rm -f "$small/filler" "$small/more""#).await?;
     installation::in_force(world, Duration::from_secs(60)).await?;
-    let all = async || absence::decisions(world, "").await.is_ok_and(|found| found.len() >= REFUSALS);
+    let all = async || absence::decisions(world, &found.since).await.is_ok_and(|kept| kept.len() >= REFUSALS);
     eventually(Duration::from_secs(60), "what waited is in the log", all).await?;
+    absence::contiguous(&absence::decisions(world, &found.since).await?)?;
     let given = async || identity::of_a_new_pod(world).await.is_ok_and(|id| id.is_some());
     eventually(Duration::from_secs(60), "a new identity is given", given).await?;
     Ok(format!("{REFUSALS} refusals that waited are in the log"))

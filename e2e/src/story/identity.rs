@@ -95,7 +95,9 @@ pub(super) async fn shaking(world: &World, rotations: u32) -> Result<(String, bo
     let watch =
         ["/usr/bin/outis-shop", "rotations", "--upstream", "backend:8443", "--peer", BACKEND, "--count"];
     let watch: Vec<&str> = watch.into_iter().chain([count.as_str()]).collect();
-    world.exec(&pod, &watch, false).await
+    let patience = Duration::from_secs(120 + 60 * u64::from(rotations));
+    let shaken = tokio::time::timeout(patience, world.exec(&pod, &watch, false)).await;
+    shaken.with_context(|| format!("not {rotations} rotations within {} s", patience.as_secs()))?
 }
 
 /// Whether it came to its end and no handshake failed.

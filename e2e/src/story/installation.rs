@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams};
@@ -126,14 +126,10 @@ pub(super) async fn out(world: &World) -> Result<()> {
 /// Nothing that was not there before.
 pub(super) async fn as_before(world: &World, found: &Found) -> Result<String> {
     let before = found.before.as_ref().context("nothing was counted before")?;
-    let begun = Instant::now();
-    loop {
+    let same = async || Inventory::take(world).await.is_ok_and(|after| before.differences(&after).is_empty());
+    if let Err(late) = eventually(Duration::from_secs(60), "everything is as before", same).await {
         let after = Inventory::take(world).await?;
-        let differences = before.differences(&after);
-        if differences.is_empty() {
-            return Ok(format!("{} things counted, as before", after.len()));
-        }
-        ensure!(begun.elapsed() < Duration::from_secs(60), "not as before: {}", differences.join(", "));
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        bail!("{late}: {}", before.differences(&after).join(", "));
     }
+    Ok(format!("{} things counted, as before", before.len()))
 }

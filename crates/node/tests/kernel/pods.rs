@@ -86,8 +86,13 @@ async fn told(config: &SensorConfig, cgroup: &Cgroup, late: Option<Duration>) ->
     let work = async {
         loop {
             ring.events(&mut attribution, &mut ready).await.unwrap();
-            let found =
-                ready.iter().find(|event| event.task.comm == "sleep" && matches!(event.what, What::Exec(_)));
+            // Others of this machine sleep, too.
+            let ours = |event: &&Event| {
+                event.task.pid == child.pid()
+                    && event.task.comm == "sleep"
+                    && matches!(event.what, What::Exec(_))
+            };
+            let found = ready.iter().find(ours);
             if let Some(found) = found {
                 return found.clone();
             }
