@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holders_that_are_remembered_are_bounded() {
+    fn pods_that_are_remembered_are_bounded() {
         let mut known = BTreeSet::new();
         for number in 0..KNOWN + 2 {
             remember(&mut known, &format!("pod-{number}").parse().expect("uid"));

@@ -164,7 +164,7 @@ impl Keeper {
         ca::rest(&self.house, &next).await?;
         if let Some(record) = tell::stepped(&next, step, because, now) {
             tracing::info!(phase = %next.rotation().phase, version = next.rotation().version, "Root rotation");
-            self.house.log.append(vec![record]).await.context("cannot record the step")?;
+            self.house.append(vec![record]).await.context("cannot record the step")?;
         }
         self.house.authority.store(Arc::new(next));
         // What was waited for is there; what comes next is looked at next.
@@ -196,7 +196,7 @@ impl Keeper {
         ca::rest(&self.house, &next).await?;
         let record = tell::intermediate(&next, by, now);
         let said = record.summary.clone();
-        self.house.log.append(vec![record]).await.context("cannot record the new intermediate")?;
+        self.house.append(vec![record]).await.context("cannot record the new intermediate")?;
         self.house.authority.store(Arc::new(next));
         tracing::info!(by, "Intermediate replaced");
         Ok(said)

@@ -167,7 +167,7 @@ impl Unjudged {
         // First the log, then the list: what is listed names its record. The owner, who tells people, appends them
         // once more, and the log keeps each once.
         if !records.is_empty() {
-            self.house.log.append(records.clone()).await.context("the records cannot be kept")?;
+            self.house.append(records.clone()).await.context("the records cannot be kept")?;
         }
         self.book = book;
         for record in records {

@@ -116,3 +116,18 @@ fn it_reads_back_what_it_wrote_and_an_empty_store_is_an_empty_book() {
     assert_eq!(serde_json::from_slice::<Book>(&bytes).expect("read"), book);
     assert_eq!(serde_json::from_str::<Book>("{}").expect("read"), Book::default());
 }
+
+#[test]
+fn what_did_not_fit_outlives_looks_over_other_stretches() {
+    let mut book = Book::default();
+    let rest = |book: &Book| book.rest.map(|rest| (rest.count, rest.span));
+    enter(&mut book, swept(vec![], 3));
+    let later = Span { from: at(50_000), until: at(60_000), sure: None };
+    enter(&mut book, Swept { span: later, ..swept(vec![], 0) });
+    assert_eq!(rest(&book), Some((3, span())), "nothing of it was looked at");
+    enter(&mut book, Swept { span: later, ..swept(vec![], 2) });
+    let both = Span { from: span().from, until: later.until, sure: span().sure };
+    assert_eq!(rest(&book), Some((5, both)));
+    enter(&mut book, Swept { span: both, ..swept(vec![], 0) });
+    assert_eq!(rest(&book), None, "all of it was looked at, and fits");
+}
