@@ -29,7 +29,7 @@ impl Part {
 struct Line {
     name: &'static str,
     needs: &'static [Part],
-    passed: bool,
+    fault: Option<String>,
 }
 
 /// Lines as they are told.
@@ -67,12 +67,13 @@ impl Lines {
             Ok(said) => println!("ok      {seconds:>6.1} s  {name}: {said}"),
             Err(error) => println!("FAILED  {seconds:>6.1} s  {name}: {error:#}"),
         }
-        self.0.push(Line { name, needs, passed: done.is_ok() });
-        done.is_ok()
+        let passed = done.is_ok();
+        self.0.push(Line { name, needs, fault: done.err().map(|error| format!("{error:#}")) });
+        passed
     }
 
     pub(crate) fn passed(&self) -> usize {
-        self.0.iter().filter(|line| line.passed).count()
+        self.0.iter().filter(|line| line.fault.is_none()).count()
     }
 
     /// Lines that do not need a part, or that do.
@@ -81,6 +82,14 @@ impl Lines {
     }
 
     pub(crate) fn failed(&self) -> Vec<&'static str> {
-        self.0.iter().filter(|line| !line.passed).map(|line| line.name).collect()
+        self.0.iter().filter(|line| line.fault.is_some()).map(|line| line.name).collect()
+    }
+
+    /// What failed and why, a line each.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.0
+            .iter()
+            .filter_map(move |line| Some(format!("{}: {}", line.name, one_line(line.fault.as_ref()?))))
     }
 }

@@ -127,7 +127,7 @@ async fn main() -> ExitCode {
 
 /// Stories and what they come to.
 async fn all(with: &With, tales: &[Tale]) -> anyhow::Result<bool> {
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed) = (0, vec![]);
     for tale in tales {
         if *tale == Tale::Full && with.in_node.is_none() {
             println!("SKIPPED full disk: there is no way to the nodes of this cluster");
@@ -145,11 +145,15 @@ async fn all(with: &With, tales: &[Tale]) -> anyhow::Result<bool> {
             Tale::WithoutController => without(with, Part::Controller).await?,
         };
         passed += told.passed();
-        failed += told.failed().len();
+        failed.extend(told.faults());
     }
-    let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("test result: {word}. {passed} passed; {failed} failed; 0 ignored");
-    Ok(failed == 0)
+    if !failed.is_empty() {
+        println!("failures:");
+        failed.iter().for_each(|line| println!("    {line}"));
+    }
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("test result: {word}. {passed} passed; {} failed; 0 ignored", failed.len());
+    Ok(failed.is_empty())
 }
 
 /// The story with a part removed, as one line: exactly those that need the part must have failed.

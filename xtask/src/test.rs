@@ -36,6 +36,8 @@ struct Tally {
     passed: u64,
     failed: u64,
     skipped: BTreeSet<String>,
+    /// What failed, to be said again at the end: the place where it was said is far up by then.
+    failures: Vec<String>,
     /// What each streamed line begins with.
     prefix: String,
 }
@@ -48,7 +50,7 @@ pub(crate) fn run(kinds: &[Kind], kubeconfig: Option<&Path>) -> ExitCode {
     let mut ledger = Ledger::default();
     if let Err(error) = ledger.step("setup", || setup::run(setup::Scope::All, true)) {
         println!("setup failed, going on with what is there: {error:#}");
-        tally.failed += 1;
+        tally.fail(&format!("setup: {error:#}"));
     }
     for kind in all.iter().filter(|kind| kinds.contains(kind)) {
         let done = match kind {
@@ -63,12 +65,15 @@ pub(crate) fn run(kinds: &[Kind], kubeconfig: Option<&Path>) -> ExitCode {
         };
         if let Err(error) = done {
             println!("FAILED: {error:#}");
-            tally.failed += 1;
+            tally.fail(&format!("{error:#}"));
         }
     }
     ledger.print();
     for line in &tally.skipped {
         println!("{line}");
+    }
+    for line in &tally.failures {
+        println!("FAILED {line}");
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -88,8 +93,8 @@ impl Tally {
                 println!("test {name} ... ok");
             }
             Err(error) => {
-                self.failed += 1;
                 println!("test {name} ... FAILED\n{error:#}");
+                self.fail(&format!("{name}: {error:#}"));
             }
         }
     }
@@ -104,18 +109,30 @@ impl Tally {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot run {name}"))?;
-        let mut results = 0;
+        let (mut results, mut named) = (0, false);
         for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
             let line = line.unwrap_or_default();
             println!("{}{line}", self.prefix);
             results += u64::from(self.count(&line));
+            // The names below `failures:`; what they printed stands there, too, but is not indented.
+            let name = line.strip_prefix("    ").filter(|_| named);
+            self.failures.extend(name.map(|name| format!("{}{name}", self.prefix)));
+            named = line == "failures:" || name.is_some();
         }
         let status = child.wait()?;
         if (!status.success() && self.failed == before) || results == 0 {
-            println!("{name} ended with {status} and {results} result lines: counted as one failure");
-            self.failed += 1;
+            let fault =
+                format!("{name} ended with {status} and {results} result lines: counted as one failure");
+            println!("{fault}");
+            self.fail(&fault);
         }
         Ok(())
+    }
+
+    /// One failure, and how it is said again at the end.
+    fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.extend(what.lines().next().map(str::to_owned));
     }
 
     /// What another counted.
@@ -123,6 +140,7 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
+        self.failures.extend(other.failures);
     }
 
     /// Takes a `test result:` or `SKIPPED` line into account.

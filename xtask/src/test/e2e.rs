@@ -76,8 +76,9 @@ fn tell(stage: &Stage, tool: Tool, tally: &Mutex<&mut Tally>) {
 }
 
 fn fail(tally: &Mutex<&mut Tally>, stage: &Stage, error: &anyhow::Error) {
-    println!("FAILED: {}: {error:#}", stage.shape);
-    tally.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
+    let fault = format!("{}: {error:#}", stage.shape);
+    println!("FAILED: {fault}");
+    tally.lock().unwrap_or_else(PoisonError::into_inner).fail(&fault);
     let _ = cluster::down(&stage.options.name, false);
 }
 
