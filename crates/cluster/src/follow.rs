@@ -6,12 +6,13 @@ use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use outis_model::input::Change;
 use outis_model::name::NameError;
 use outis_model::snapshot::{Kind, Object};
 use serde::de::DeserializeOwned;
+
+use crate::anew::anew;
 
 /// How a kind is read.
 pub type Read<K> = fn(&K) -> Result<Object, NameError>;
@@ -50,7 +51,7 @@ pub fn changes<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    fold(watcher(api, config).default_backoff(), kind, read)
+    fold(anew(move || watcher(api.clone(), config.clone())), kind, read)
 }
 
 fn fold<K>(

@@ -1,5 +1,6 @@
 //! The fence: who holds the Lease may act as the one controller.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,12 +12,15 @@ use kube::api::{Api, ObjectMeta, PostParams};
 pub const LIFE: Duration = Duration::from_secs(15);
 /// How often a holder renews.
 pub const RENEW: Duration = Duration::from_secs(5);
+/// Under which annotation a holder leaves word for the next one.
+const WORD: &str = "outis.dev/log-head";
 
 /// A lease of ours, or on its way to be.
 pub struct Fence {
     api: Api<Lease>,
     name: String,
     holder: String,
+    word: Mutex<Option<String>>,
 }
 
 /// What an attempt found.
@@ -32,7 +36,22 @@ impl Fence {
     /// For this holder, such as a pod's name.
     #[must_use]
     pub fn new(client: &Client, namespace: &str, name: &str, holder: &str) -> Self {
-        Self { api: Api::namespaced(client.clone(), namespace), name: name.into(), holder: holder.into() }
+        let api = Api::namespaced(client.clone(), namespace);
+        Self { api, name: name.into(), holder: holder.into(), word: Mutex::default() }
+    }
+
+    /// What the next renewal is to say for whoever holds the lease after us.
+    pub fn leave_word(&self, word: String) {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = Some(word);
+    }
+
+    /// What the holder before left, or we ourselves.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn word(&self) -> Result<Option<String>, kube::Error> {
+        let found = self.api.get_opt(&self.name).await?;
+        Ok(found.and_then(|lease| lease.metadata.annotations?.remove(WORD)))
     }
 
     /// Takes or renews the lease, if nobody else holds it.
@@ -80,6 +99,9 @@ impl Fence {
             spec: None,
         };
         let mut lease = found.unwrap_or_else(fresh);
+        if let Some(word) = &*self.word.lock().unwrap_or_else(PoisonError::into_inner) {
+            lease.metadata.annotations.get_or_insert_default().insert(WORD.into(), word.clone());
+        }
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(&self.holder) {
             spec.acquire_time = Some(crate::time::micros(now));

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod anew;
 pub mod apply;
 mod client;
 pub mod diagnose;

@@ -3,9 +3,8 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -13,6 +12,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as follow};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as channel;
+
+use crate::anew::{anew, refused};
 
 /// How a watch is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,18 +82,14 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let events = move || {
-        follow::watcher(api.clone(), config.clone()).default_backoff().modify(|object| {
+        follow::watcher(api.clone(), config.clone()).modify(|object| {
             object.meta_mut().managed_fields = None;
         })
     };
     fold(events)
 }
 
-/// How long a watch that was refused is left alone. It begins anew then, with a list: a watch that goes on where it
-/// was says nothing until something changes, and would be taken for refused all that time.
-const REFUSED: Duration = Duration::from_secs(5);
-
-fn fold<K, S>(mut events: impl FnMut() -> S + Send) -> (Watched<K>, impl Future<Output = ()> + Send)
+fn fold<K, S>(events: impl FnMut() -> S + Send) -> (Watched<K>, impl Future<Output = ()> + Send)
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     S: futures::Stream<Item = Result<Event<K>, watcher::Error>> + Send,
@@ -100,44 +97,24 @@ where
     let (store, mut writer) = reflector::store::<K>();
     let (sender, state) = channel::channel(State::default());
     let work = async move {
-        loop {
-            let mut events = std::pin::pin!(events());
-            loop {
-                match events.as_mut().try_next().await {
-                    Ok(Some(event)) => {
-                        writer.apply_watcher_event(&event);
-                        sender.send_modify(|state| took(state, &event));
-                    }
-                    Ok(None) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
-                        let refused = refused(&error);
-                        sender.send_modify(|state| {
-                            (state.stale, state.refused) = (Some(error.to_string()), refused)
-                        });
-                        if refused {
-                            break;
-                        }
-                    }
+        let mut events = std::pin::pin!(anew(events));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    writer.apply_watcher_event(&event);
+                    sender.send_modify(|state| took(state, &event));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, kind = %K::kind(&()), "Watch lost; trying again");
+                    let refused = refused(&error);
+                    sender.send_modify(|state| {
+                        (state.stale, state.refused) = (Some(error.to_string()), refused);
+                    });
                 }
             }
-            tokio::time::sleep(REFUSED).await;
         }
     };
     (Watched { store, state }, work)
-}
-
-/// Whether we were told that we may not.
-fn refused(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
-    let code = match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => status.code,
-        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => 0,
-    };
-    matches!(code, 401 | 403)
 }
 
 fn took<K>(state: &mut State, event: &Event<K>) {
@@ -152,7 +129,7 @@ fn took<K>(state: &mut State, event: &Event<K>) {
 
 #[cfg(test)]
 mod tests {
-    use futures::{StreamExt, stream};
+    use futures::stream;
     use k8s_openapi::api::core::v1::Namespace;
     use kube::api::ObjectMeta;
 
@@ -199,7 +176,7 @@ mod tests {
         assert_eq!(whole.state(), State { version: 2, synced: true, ..State::default() });
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_lost_watch_keeps_what_it_knows_and_says_that_it_is_behind() {
         let events =
             vec![Ok(Event::Init), Ok(Event::InitApply(namespace("a"))), Ok(Event::InitDone), Err(lost())];

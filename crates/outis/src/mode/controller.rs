@@ -8,6 +8,7 @@ mod effects;
 mod house;
 mod intake;
 mod library;
+mod losses;
 mod owner;
 mod parked;
 mod registration;
@@ -80,7 +81,7 @@ pub(crate) async fn run(config: ControllerConfig, cluster: &Cluster) -> Result<(
         () = over.cancelled() => return Ok(()),
     }
     let worked = tokio::select! {
-        worked = work(&config, client, &readiness, &counters, link, api, &told) => worked,
+        worked = work(&config, client, &fence, &readiness, &counters, Doors { link, api }, &told) => worked,
         lost = keep(&fence) => Err(lost),
     };
     told.cancel();
@@ -126,13 +127,19 @@ async fn keep(fence: &Fence) -> anyhow::Error {
     }
 }
 
+/// Where components and people come in.
+struct Doors {
+    link: TcpListener,
+    api: TcpListener,
+}
+
 async fn work(
     config: &ControllerConfig,
     client: Client,
+    fence: &Fence,
     readiness: &Readiness,
     counters: &Counters,
-    link: TcpListener,
-    api: TcpListener,
+    Doors { link, api }: Doors,
     told: &CancellationToken,
 ) -> Result<()> {
     let (log, state) = house::open(config.store.clone()).await?;
@@ -179,7 +186,9 @@ async fn work(
     let (credential, trust) = (Credential::default(), Trust::default());
     trust.set(&house.authority.load().roots())?;
     renew(&house, &credential)?;
-    let parked = Arc::new(parked::Parked::default());
+    let parked = Arc::new(parked::Parked::open(&config.store).await?);
+    let outside = fence.word().await.context("cannot read what the Lease says of the log")?;
+    losses::tell(&house, outside.as_deref(), &parked).await;
     tokio::spawn(parked::filing(Arc::clone(&house), Arc::clone(&parked)));
     let desk = Arc::new(registry::Desk { house: Arc::clone(&house), replay, parked });
     let doors = outis_wire::Doors {
@@ -216,6 +225,7 @@ async fn work(
         served = linked => served.context("the link's door broke"),
         () = people.serve(outis_server::query::router(shelves, stamps, orders), told.cancelled()) => Ok(()),
         () = owning => bail!("the owner's task ended"),
+        () = losses::keep_outside(&house, fence) => bail!("the task that keeps the log's head outside ended"),
     }
 }
 

@@ -113,7 +113,12 @@ impl Configuration {
     async fn look(&mut self) -> Result<()> {
         anyhow::ensure!(self.policies.state().synced, "the policies were not seen yet");
         // A webhook that was not seen yet is not one that is away.
-        anyhow::ensure!(self.slices.state().synced, "which webhooks are ready was not seen yet");
+        let slices = self.slices.state();
+        anyhow::ensure!(slices.synced, "which webhooks are ready was not seen yet");
+        // Nor is one that was away when we were cut off: the watchdog must not open on an old view.
+        if let Some(why) = slices.stale {
+            anyhow::bail!("which webhooks are ready cannot be seen: {why}");
+        }
         let listed = self.policies.list();
         let written = listed.iter().map(|policy| policies::as_written((**policy).clone()));
         let written = written.collect::<Result<Vec<_>>>()?;

@@ -3,14 +3,18 @@
 //! first one that is in no log.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use outis_model::alert::Priority;
 use outis_model::name::PodUid;
 use outis_model::port::Refusal;
 use outis_model::record::Subject;
 use outis_model::{Record, RecordKind, Timestamp};
+use outis_store::Note;
+use serde::{Deserialize, Serialize};
 
 use super::house::{House, unavailable};
 use crate::mode::record;
@@ -23,12 +27,78 @@ const KNOWN: usize = 65_536;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What was issued and is not in the log yet.
-#[derive(Default)]
 pub(crate) struct Parked {
     waiting: Mutex<VecDeque<Record>>,
+    /// How many and since when, on disk: a controller that ends takes along what waits, and the next one has to say so.
+    note: Arc<Note>,
+    before: Mutex<Option<Count>>,
+}
+
+/// Issuances that are in no log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    since: Timestamp,
+    count: u64,
 }
 
 impl Parked {
+    /// Finds what the controller before left waiting.
+    pub(crate) async fn open(store: &Path) -> Result<Self> {
+        let store = store.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Note::open(&store, "parked")).await;
+        let (note, said) = opened.context("the thread that opens the store ended")??;
+        let before = said.map(|said| {
+            let unreadable = |error| {
+                tracing::warn!(%error, said, "How many issuances waited cannot be read: counted as one");
+                Count { since: Timestamp::now(), count: 1 }
+            };
+            serde_json::from_str(&said).unwrap_or_else(unreadable)
+        });
+        Ok(Self { waiting: Mutex::default(), note: Arc::new(note), before: Mutex::new(before) })
+    }
+
+    /// What is lost for good, in a sentence.
+    pub(crate) fn left(&self) -> Option<String> {
+        let left = lock(&self.before).clone()?;
+        Some(format!(
+            "{} issuances since {} are in no log: the disk was full, and the controller ended before there was room",
+            left.count, left.since
+        ))
+    }
+
+    /// What was left is in the log now.
+    pub(crate) async fn told(&self) {
+        *lock(&self.before) = None;
+        self.write().await;
+    }
+
+    /// Lets records wait that are not issuances.
+    pub(crate) fn wait(&self, records: Vec<Record>) {
+        lock(&self.waiting).extend(records);
+    }
+
+    /// Writes how many issuances are in no log. Where even that cannot be written the pod gets its renewal all the same:
+    /// it matters only if this controller ends before there is room.
+    async fn write(&self) {
+        let waiting: Vec<Timestamp> = lock(&self.waiting)
+            .iter()
+            .filter(|record| record.kind == RecordKind::Issuance)
+            .map(|record| record.time)
+            .collect();
+        let before = lock(&self.before).clone();
+        let since =
+            before.as_ref().map(|before| before.since).into_iter().chain(waiting.first().copied()).min();
+        let count = before.map_or(0, |before| before.count) + waiting.len() as u64;
+        let text =
+            since.and_then(|since| serde_json::to_string(&Count { since, count }).ok()).unwrap_or_default();
+        let note = Arc::clone(&self.note);
+        match tokio::task::spawn_blocking(move || note.write(&text)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "How many issuances wait for the disk cannot be noted"),
+            Err(error) => tracing::warn!(%error, "How many issuances wait for the disk cannot be noted"),
+        }
+    }
+
     /// Puts an issuance into the log, or aside when it renews what the pod has already.
     pub(crate) async fn keep(&self, house: &House, pod: &PodUid, record: Record) -> Result<(), Refusal> {
         match house.append(vec![record.clone()]).await {
@@ -37,13 +107,17 @@ impl Parked {
                 Ok(())
             }
             Err(error) if lock(&house.known).contains(pod) => {
-                let mut waiting = lock(&self.waiting);
-                if waiting.len() >= WAITING {
-                    return Err(unavailable(error.into()));
-                }
+                let waiting = {
+                    let mut waiting = lock(&self.waiting);
+                    if waiting.len() >= WAITING {
+                        return Err(unavailable(error.into()));
+                    }
+                    waiting.push_back(record);
+                    waiting.len()
+                };
                 house.count(&house.dropped, "issuances_parked");
-                waiting.push_back(record);
-                tracing::warn!(%pod, waiting = waiting.len(), "Renewed; its record waits for the disk");
+                tracing::warn!(%pod, waiting, "Renewed; its record waits for the disk");
+                self.write().await;
                 Ok(())
             }
             Err(error) => Err(unavailable(error.into())),
@@ -53,9 +127,16 @@ impl Parked {
     /// Files what waits, in the order it was issued. What cannot be filed goes on waiting.
     async fn file(&self, house: &House) {
         let taken: Vec<Record> = lock(&self.waiting).drain(..).collect();
-        if !taken.is_empty() && house.append(taken.clone()).await.is_err() {
-            let mut waiting = lock(&self.waiting);
-            taken.into_iter().rev().for_each(|record| waiting.push_front(record));
+        if taken.is_empty() {
+            return;
+        }
+        match house.append(taken.clone()).await {
+            // What was left from before waited in front of them.
+            Ok(()) => self.told().await,
+            Err(_) => {
+                let mut waiting = lock(&self.waiting);
+                taken.into_iter().rev().for_each(|record| waiting.push_front(record));
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use outis_model::{Record, RecordKind, Timestamp};
 use outis_store::{Query, State, StoreError};
 
 use crate::mode::controller::house::House;
+use crate::mode::controller::losses::STORE;
 
 const UNNAMED: &str = "ca/leaves-until";
 
@@ -52,8 +53,13 @@ fn unnamed(state: &State, unknown: bool, now: Timestamp) -> Result<Option<Timest
     Ok(until.and_then(|until| Timestamp::from_second(until).ok()))
 }
 
-/// One record of an issuance. An older version did not say for which pod and under which root.
+/// One record of an issuance, or of a loss there may have been some in. An older version did not say for which pod and
+/// under which root.
 fn take(leaves: &mut Leaves, record: &Record) {
+    if record.kind == RecordKind::Loss && record.actor == STORE {
+        let until = Timestamp::from_second(record.time.as_second() + LONGEST);
+        leaves.unnamed(until.unwrap_or(record.time));
+    }
     if record.kind != RecordKind::Issuance {
         return;
     }
@@ -92,6 +98,11 @@ mod tests {
         assert_eq!(leaves.last_but("new", |_| true), Some(at(100)));
         take(&mut leaves, &issued(json!({"notAfter": at(200)})));
         assert_eq!(leaves.last_but("new", |_| true), Some(at(200)), "of an older version");
+        let mut lost = issued(json!({}));
+        (lost.kind, lost.actor) = (RecordKind::Loss, STORE.into());
+        let mut before = Leaves::default();
+        take(&mut before, &lost);
+        assert_eq!(before.last_but("new", |_| true), Some(at(LONGEST)), "whoever was in what is lost");
         let mut other = issued(json!({"notAfter": at(800)}));
         other.kind = RecordKind::Admission;
         take(&mut leaves, &other);
