@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::api::{Api, ListParams};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use kube::api::{Api, DeleteParams, ListParams};
 
 use super::{BAD, Found, POLICIES, absence, identity, installation};
 use crate::world::{World, eventually};
@@ -58,6 +58,10 @@ pub(super) async fn filled(world: &World, found: &mut Found) -> Result<String> {
     ensure!(identity::whole(&known, well), "a known identity must be renewed: {known}");
     let fresh = identity::of_a_new_pod(world).await?;
     ensure!(fresh.is_none(), "a new identity was issued without a record: {}", fresh.unwrap_or_default());
+    // What waits in memory goes with the process: the next one has to say so.
+    let api: Api<Pod> = Api::namespaced(world.client.clone(), "outis-system");
+    let ours = ListParams::default().labels("app.kubernetes.io/component=controller");
+    api.delete_collection(&DeleteParams::default().grace_period(0), &ours).await?;
     Ok(format!(
         "known identities are renewed ({}), no new one is given, {REFUSALS} refusals wait",
         known.trim()
@@ -71,6 +75,11 @@ pub(super) async fn emptied(world: &World, found: &Found) -> Result<String> {
     let all = async || absence::decisions(world, &found.since).await.is_ok_and(|kept| kept.len() >= REFUSALS);
     eventually(Duration::from_secs(60), "what waited is in the log", all).await?;
     absence::contiguous(&absence::decisions(world, &found.since).await?)?;
+    let losses = async || {
+        let said = world.asked(&["events", "--kind", "loss"], 0).await;
+        said.is_ok_and(|said| said.contains("issuances since") && said.contains("are in no log"))
+    };
+    eventually(Duration::from_secs(20), "renewals that got into no log are told", losses).await?;
     let given = async || identity::of_a_new_pod(world).await.is_ok_and(|id| id.is_some());
     eventually(Duration::from_secs(60), "a new identity is given", given).await?;
     Ok(format!("{REFUSALS} refusals that waited are in the log"))
