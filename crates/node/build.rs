@@ -8,12 +8,14 @@ fn main() {
     let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let arch = variable("CARGO_CFG_TARGET_ARCH");
-    let object = root.join(format!("../../target/ebpf/outis-probes-{arch}.o"));
-    println!("cargo::rerun-if-changed={}", object.display());
     println!("cargo::rerun-if-changed=build.rs");
-    let bytes = fs::read(&object).unwrap_or_default();
-    let out = Path::new(&variable("OUT_DIR")).join("probes.o");
-    if let Err(error) = fs::write(&out, bytes) {
-        panic!("cannot write {}: {error}", out.display());
+    for name in ["probes", "quarantine"] {
+        let object = root.join(format!("../../target/ebpf/outis-{name}-{arch}.o"));
+        println!("cargo::rerun-if-changed={}", object.display());
+        let bytes = fs::read(&object).unwrap_or_default();
+        let out = Path::new(&variable("OUT_DIR")).join(format!("{name}.o"));
+        if let Err(error) = fs::write(&out, bytes) {
+            panic!("cannot write {}: {error}", out.display());
+        }
     }
 }

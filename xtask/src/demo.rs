@@ -57,9 +57,8 @@ pub(crate) fn run(demo: &Demo) -> Result<()> {
 }
 
 fn prepare(demo: &Demo, options: &cluster::Options, ledger: &mut Ledger) -> Result<PathBuf> {
-    if demo.kubeconfig.is_none() {
-        ledger.step("setup", || setup::run(setup::Scope::Demo, false))?;
-    }
+    let scope = if demo.kubeconfig.is_some() { setup::Scope::Build } else { setup::Scope::Demo };
+    ledger.step("setup", || setup::run(scope, false))?;
     ledger.step("kernel programs", ebpf::build)?;
     ledger.step("binaries", image::binaries)?;
     ledger.step("images", image::write)?;

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::places::{cache, root, tools};
 use crate::tool::{Tool, path_with};
 
+/// The objects, by the names of their programs.
+const OBJECTS: [&str; 2] = ["outis-probes", "outis-quarantine"];
 /// The architecture of this machine as the kernel's BPF headers call it.
 const ARCH: &str = std::env::consts::ARCH;
 
@@ -20,10 +22,12 @@ pub(crate) fn build() -> Result<Option<PathBuf>> {
         println!("no kernel programs in ebpf/probes yet");
         return Ok(None);
     }
-    let object = root().join(format!("target/ebpf/outis-probes-{ARCH}.o"));
+    let place = |name: &str| root().join(format!("target/ebpf/{name}-{ARCH}.o"));
+    let object = place(OBJECTS[0]);
     let stamp = object.with_extension("stamp");
     let key = hash(&root().join("ebpf"))?;
-    if object.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == key) {
+    let there = OBJECTS.iter().all(|name| place(name).exists());
+    if there && fs::read_to_string(&stamp).is_ok_and(|found| found == key) {
         return Ok(Some(object));
     }
     let target = cache().join("ebpf");
@@ -46,12 +50,14 @@ pub(crate) fn build() -> Result<Option<PathBuf>> {
         .hint("`cargo xtask setup` installs the BPF toolchain")
         .run()
         .context("cannot build the kernel programs")?;
-    let built = target.join("bpfel-unknown-none/release/outis-probes");
     fs::create_dir_all(object.parent().expect("a folder"))?;
-    let bytes = fs::read(&built).with_context(|| format!("{} was not built", built.display()))?;
-    // Only a changed object is written, so that cargo does not build what embeds it again.
-    if fs::read(&object).ok().as_ref() != Some(&bytes) {
-        fs::write(&object, bytes)?;
+    for name in OBJECTS {
+        let built = target.join("bpfel-unknown-none/release").join(name);
+        let bytes = fs::read(&built).with_context(|| format!("{} was not built", built.display()))?;
+        // Only a changed object is written, so that cargo does not build what embeds it again.
+        if fs::read(place(name)).ok().as_ref() != Some(&bytes) {
+            fs::write(place(name), bytes)?;
+        }
     }
     fs::write(stamp, key)?;
     Ok(Some(object))

@@ -90,6 +90,8 @@ fn one(mutants: &Mutants, package: &str, files: &[&str]) -> Result<()> {
     let slow = format!("--config=profile.dev.package.{package}.opt-level=0");
     // Without its size a condition is multiplied until the machine's memory is gone; a test sees to that bound.
     tool.args(["--exclude-re", "Cond::size -> usize with"])
+        // Unoptimised code takes more stack than the tests were sized for.
+        .env("RUST_MIN_STACK", "67108864")
         .args(["--test-workspace=false", "--jobs", "1", "--timeout", "30"])
         .args(["--cargo-arg", &slow, "--output"])
         .args([&output])

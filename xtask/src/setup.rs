@@ -14,9 +14,11 @@ use crate::ledger::Ledger;
 use tools::{BPF_LINKER, DENY};
 
 /// What it is installed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// The demo alone, which is not to wait for what only tests need.
+    /// The binary and its image, for a cluster that is there.
+    Build,
+    /// The demo on a cluster of our own alone, which is not to wait for what only tests need.
     Demo,
     /// Everything.
     All,
@@ -43,7 +45,7 @@ const PIECES: &[Piece] = &[
     Piece {
         name: "bpf-linker",
         why: "linking kernel programs (built by cargo)",
-        scope: Scope::Demo,
+        scope: Scope::Build,
         missing: || BPF_LINKER.missing(),
         install: || BPF_LINKER.install(),
     },
@@ -80,7 +82,7 @@ const PIECES: &[Piece] = &[
 /// Installs what is missing.
 pub(crate) fn run(scope: Scope, yes: bool) -> Result<()> {
     let packages = packages::missing(scope);
-    let wanted = PIECES.iter().filter(|piece| scope == Scope::All || piece.scope == scope);
+    let wanted = PIECES.iter().filter(|piece| scope >= piece.scope);
     let pieces: Vec<&Piece> = wanted.filter(|piece| (piece.missing)()).collect();
     if packages.is_empty() && pieces.is_empty() {
         println!("setup: everything is there");

