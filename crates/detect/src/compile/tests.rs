@@ -46,3 +46,53 @@ proptest! {
         prop_assert_eq!(made, meaning(&cond, number, &view), "{}", condition);
     }
 }
+
+/// Rules are bounded by these: a part that does not count could be multiplied for ever.
+#[test]
+fn size_and_depth_count_every_part_and_level() {
+    let test = "proc.name = a";
+    for (condition, size, depth) in [
+        (test.to_owned(), 1, 1),
+        (format!("not {test}"), 2, 2),
+        (format!("not (not {test})"), 3, 3),
+        (format!("{test} and {test}"), 3, 2),
+        (format!("{test} or {test} or {test}"), 4, 2),
+        (format!("{test} and (not {test} or {test})"), 6, 4),
+    ] {
+        let cond = compiled(&condition);
+        assert_eq!((cond.size(), cond.depth()), (size, depth), "{condition}: {cond:?}");
+    }
+}
+
+#[test]
+fn cheap_tests_come_first_whatever_was_written_first() {
+    // A list of names is cheaper than a search, and a search alone than one of two with a flag.
+    let dear = "proc.cmdline contains secret";
+    for (condition, first) in [
+        (format!("{dear} and user.uid = 0"), "user.uid = 0"),
+        (format!("({dear} or {dear}) and {dear}"), dear),
+        (format!("(not {dear}) and user.uid = 0"), "user.uid = 0"),
+    ] {
+        let Cond::And(parts) = compiled(&condition).of_type(Type::Other) else {
+            panic!("{condition} is one of several parts")
+        };
+        assert_eq!(format!("{:?}", parts[0]), format!("{:?}", compiled(first)), "{condition}");
+    }
+}
+
+#[test]
+fn what_a_type_cannot_have_is_false_before_any_event_is_seen() {
+    let number = types::number("connect").expect("known");
+    let cond = compiled("fd.filename = x or proc.name = a");
+    assert!(matches!(cond.of_type(Type::Known(number)), Cond::Test(_)), "{cond:?}");
+}
+
+#[test]
+fn what_is_missing_or_foreign_is_found_below_a_negation_too() {
+    let cond = compiled("not (evt.type = ptrace) and not (ka.verb = get)");
+    let (mut foreign, mut lacking) = Default::default();
+    cond.foreign_types(&mut foreign);
+    cond.lacking(&mut lacking);
+    assert_eq!(foreign.into_iter().collect::<Vec<_>>(), ["ptrace"]);
+    assert_eq!(lacking.len(), 1, "{lacking:?}");
+}

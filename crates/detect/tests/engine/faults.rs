@@ -87,6 +87,22 @@ fn each_fault_says_what_would_be_right() {
             &except("{name: e, fields: [proc.name], comps: [like], values: [[a]]}"),
             "\"like\" is no comparison",
         ),
+        (
+            &except("{name: e, fields: [proc.name], comps: [exists], values: [[a]]}"),
+            "\"exists\" is no comparison",
+        ),
+        (
+            &except("{name: e, fields: [proc.name], comps: [=], values: [[[a, b]]]}"),
+            "`=` takes one value, not a list",
+        ),
+        (
+            &except("{name: e, fields: [proc.name], comps: [=], values: [[[a]]]}"),
+            "`=` takes one value, not a list",
+        ),
+        (
+            &except("{name: e, fields: proc.name, comps: =, values: [a, b]}"),
+            "`=` takes one value, not a list",
+        ),
         (&except("{name: e, values: [[a]]}"), "exception `e` needs `fields`"),
     ];
     for (text, expected) in table {

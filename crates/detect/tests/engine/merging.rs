@@ -77,6 +77,9 @@ fn exceptions_take_away() {
     assert!(!speaks(&[&rows], "a") && speaks(&[&rows], "b"));
     let plain = format!("{EXCEPTED}  exceptions:\n  - {{name: e, fields: proc.name, values: [a, b]}}\n");
     assert!(!speaks(&[&plain], "a") && !speaks(&[&plain], "b") && speaks(&[&plain], "c"));
+    let one =
+        format!("{EXCEPTED}  exceptions:\n  - {{name: e, fields: proc.name, comps: ==, values: [a]}}\n");
+    assert!(!speaks(&[&one], "a") && speaks(&[&one], "b"));
     let starts = format!(
         "{EXCEPTED}  exceptions:\n  - {{name: e, fields: [proc.exepath], comps: [startswith], values: [[/usr]]}}\n"
     );
