@@ -12,6 +12,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("detect", "outis-detect", "bench_detect"),
     ("issuance", "outis-identity", "bench_issue"),
     ("store", "outis-store", "bench_store"),
+    ("quarantine", "outis-node", "bench_quarantine"),
     ("sensor", "outis-node", "bench_sensor"),
 ];
 
