@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::programs::links::FdLink;
+use aya::programs::tc::SchedClassifierLink;
 use outis_abi::{Confinement, GATES, NODE_ADDRESSES, PROBE_PORTS};
 use outis_model::name::PodUid;
 
@@ -70,6 +71,8 @@ struct Held {
     maps: Maps,
     /// What is attached, by gate; dropped means detached, unless it is pinned.
     links: BTreeMap<&'static str, FdLink>,
+    /// What stops at the link before `links` do.
+    filters: Vec<SchedClassifierLink>,
     /// The number of the link it is cut off at; 0 for none.
     at: u32,
     cut: Cut,
@@ -107,18 +110,20 @@ impl Quarantine {
         Ok((quarantine, faults))
     }
 
-    /// Loads programs for the next pod, so that they need not be when it is told.
+    /// Loads programs for the next pod, so that they need not be when it is told, and tells them the node's addresses.
     ///
     /// # Errors
-    /// The kernel does not take them.
+    /// The kernel does not take them, or does not tell.
     pub fn prepare(&mut self) -> Result<(), QuarantineError> {
-        if self.spare.is_none() {
-            self.spare = Some(programs::load()?);
-        }
-        Ok(())
+        let spare = match &mut self.spare {
+            Some(spare) => spare,
+            none => none.insert(programs::load()?),
+        };
+        spare.1.know(&node()?)
     }
 
-    /// Cuts a pod off. One that is cut off already is looked at again: a new link gets its gates.
+    /// Cuts a pod off. When it returns no packet passes any more; call [`Self::keep`] next, so that this outlives us. One
+    /// that is cut off already is looked at again: a new link gets its gates.
     ///
     /// # Errors
     /// Nothing of it could be cut.
@@ -128,14 +133,18 @@ impl Quarantine {
         }
         let (programs, maps) = match self.spare.take() {
             Some(spare) => spare,
-            None => programs::load()?,
+            None => {
+                let (programs, mut maps) = programs::load()?;
+                maps.know(&node()?)?;
+                (programs, maps)
+            }
         };
-        let mut held = Held { programs, maps, links: BTreeMap::new(), at: 0, cut: Cut::default() };
-        held.addresses(&network::addresses().map_err(QuarantineError::io("ask for the node's addresses"))?)?;
+        let (links, filters) = (BTreeMap::new(), vec![]);
+        let mut held = Held { programs, maps, links, filters, at: 0, cut: Cut::default() };
         held.tell(target, false)?;
         let dir = self.tree.as_mut().and_then(|tree| tree.find(&target.pod));
         held.attach(target, dir.as_deref());
-        if held.links.is_empty() {
+        if held.links.is_empty() && held.filters.is_empty() {
             let why = held.cut.faults.join("; ");
             return Err(match why.is_empty() {
                 true => QuarantineError::Nowhere(target.pod.to_string()),
@@ -146,25 +155,35 @@ impl Quarantine {
             });
         }
         held.tell(target, true)?;
-        if let Err(error) = held.pin(&self.pins.join(target.pod.as_str())) {
-            held.cut.faults.push(told(&error));
-        }
         let cut = held.cut.clone();
         self.held.insert(target.pod.clone(), held);
         Ok(cut)
+    }
+
+    /// Makes what was cut hold without us.
+    ///
+    /// # Errors
+    /// It holds only as long as we do, or for part of it.
+    pub fn keep(&mut self, pod: &PodUid) -> Result<(), QuarantineError> {
+        let Some(held) = self.held.get_mut(pod) else { return Ok(()) };
+        let dir = self.pins.join(pod.as_str());
+        // First what is there: whoever comes after us knows of it then.
+        held.pin(&dir)?;
+        let Some(link) = held.cut.link.clone().filter(|_| !held.filters.is_empty()) else { return Ok(()) };
+        let links = held.programs.at_link(&link)?;
+        held.links.extend(links);
+        held.filters.clear();
+        held.pin(&dir)
     }
 
     /// Looks at a pod that is cut off: its probes, the node's addresses and its link may have changed.
     fn look(&mut self, target: &Target) -> Result<Cut, QuarantineError> {
         let dir = self.tree.as_mut().and_then(|tree| tree.find(&target.pod));
         let Some(held) = self.held.get_mut(&target.pod) else { return Ok(Cut::default()) };
-        held.addresses(&network::addresses().map_err(QuarantineError::io("ask for the node's addresses"))?)?;
+        held.maps.know(&node()?)?;
         held.tell(target, true)?;
         held.cut.faults.clear();
         held.attach(target, dir.as_deref());
-        if let Err(error) = held.pin(&self.pins.join(target.pod.as_str())) {
-            held.cut.faults.push(told(&error));
-        }
         Ok(held.cut.clone())
     }
 
@@ -196,6 +215,8 @@ impl Quarantine {
             // All gates at once, before they go one by one.
             let open = Confinement { armed: 0, loopback: 1, count: 0, ports: [0; PROBE_PORTS] };
             held.maps.set(&open)?;
+            held.filters.clear();
+            held.cut.link.iter().for_each(|link| programs::clear(link));
         }
         if dir.exists() {
             let failed = |path: &Path| QuarantineError::io(format!("remove {}", path.display()));
@@ -216,7 +237,7 @@ fn take_over(dir: &Path) -> Result<Held, QuarantineError> {
         at = at.max(index);
     }
     let cut = Cut { cgroup: links.contains_key(AT_CGROUP[0].0), ..Cut::default() };
-    Ok(Held { programs, maps, links, at, cut })
+    Ok(Held { programs, maps, links, filters: vec![], at, cut })
 }
 
 impl Held {
@@ -230,21 +251,6 @@ impl Held {
             count: count as u32,
             ports,
         })
-    }
-
-    /// What the programs take for the node.
-    fn addresses(&mut self, addresses: &[IpAddr]) -> Result<(), QuarantineError> {
-        let failed = |source| QuarantineError::Map { map: "NODE", source: Box::new(source) };
-        let wanted: std::collections::BTreeSet<[u8; 16]> =
-            addresses.iter().take(NODE_ADDRESSES as usize).map(|address| mapped(*address)).collect();
-        let old: Vec<[u8; 16]> = self.maps.node.keys().filter_map(Result::ok).collect();
-        for address in old.iter().filter(|address| !wanted.contains(*address)) {
-            self.maps.node.remove(address).map_err(failed)?;
-        }
-        for address in wanted {
-            self.maps.node.insert(address, 1, 0).map_err(failed)?;
-        }
-        Ok(())
     }
 
     /// Attaches what is not attached yet, or was to a link that is gone.
@@ -272,10 +278,14 @@ impl Held {
             None => Ok(None),
         });
         match link {
-            Ok(Some(end)) if end.index == self.at && self.at_link() => self.cut.link = Some(end.name),
-            Ok(Some(end)) => match self.programs.at_link(&end.name) {
-                Ok(links) => {
-                    self.links.extend(links);
+            Ok(Some(end)) if end.index == self.at && self.at_link() => {
+                programs::clear(&end.name);
+                self.cut.link = Some(end.name);
+            }
+            Ok(Some(end)) => match self.programs.at_link_now(&end.name) {
+                Ok(filters) => {
+                    AT_LINK.iter().for_each(|(gate, _)| drop(self.links.remove(gate)));
+                    self.filters = filters;
                     (self.at, self.cut.link) = (end.index, Some(end.name));
                 }
                 Err(error) => self.cut.faults.push(told(&error)),
@@ -319,10 +329,29 @@ impl Held {
 }
 
 impl Maps {
+    /// What the programs take for the node.
+    fn know(&mut self, addresses: &[IpAddr]) -> Result<(), QuarantineError> {
+        let failed = |source| QuarantineError::Map { map: "NODE", source: Box::new(source) };
+        let wanted: std::collections::BTreeSet<[u8; 16]> =
+            addresses.iter().take(NODE_ADDRESSES as usize).map(|address| mapped(*address)).collect();
+        let old: Vec<[u8; 16]> = self.node.keys().filter_map(Result::ok).collect();
+        for address in old.iter().filter(|address| !wanted.contains(*address)) {
+            self.node.remove(address).map_err(failed)?;
+        }
+        for address in wanted {
+            self.node.insert(address, 1, 0).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn set(&mut self, confinement: &Confinement) -> Result<(), QuarantineError> {
         let set = self.confinement.set(0, confinement.bytes(), 0);
         set.map_err(|source| QuarantineError::Map { map: "CONFINEMENT", source: Box::new(source) })
     }
+}
+
+fn node() -> Result<Vec<IpAddr>, QuarantineError> {
+    network::addresses().map_err(QuarantineError::io("ask for the node's addresses"))
 }
 
 fn mapped(address: IpAddr) -> [u8; 16] {

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SchedClassifier, TcAttachType,
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, ProgramError, SchedClassifier, TcAttachType,
 };
 use aya::{Ebpf, EbpfLoader};
 use outis_abi::Confinement;
@@ -130,13 +131,37 @@ impl Programs {
         Ok(links)
     }
 
-    /// Attaches both ways at our end of a pod's link.
+    /// Attaches both ways at our end of a pod's link at once, until [`Self::at_link`] has: that waits until every processor
+    /// has seen the change, tens of milliseconds each way, where a filter waits for nobody. Dropped means detached.
+    pub(super) fn at_link_now(&mut self, link: &str) -> Result<Vec<SchedClassifierLink>, QuarantineError> {
+        // Somebody else may have made it; it holds their filters and ours, and goes with the link.
+        let _ = tc::qdisc_add_clsact(link);
+        let mut filters = Vec::new();
+        for (name, way) in AT_LINK {
+            let failed = || refused(name, Some(format!("link {link}")));
+            let attach = |program: &mut SchedClassifier| {
+                let first = TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() });
+                let id = program.attach_with_options(link, way, first).map_err(failed())?;
+                program.take_link(id).map_err(failed())
+            };
+            filters.push(match self {
+                Self::Loaded(loaded) => attach(typed(loaded, name)?)?,
+                Self::Pinned(pins) => {
+                    attach(&mut SchedClassifier::from_pin(pins.join(name)).map_err(refused(name, None))?)?
+                }
+            });
+        }
+        Ok(filters)
+    }
+
+    /// Attaches both ways at our end of a pod's link, before all others that are there.
     pub(super) fn at_link(&mut self, link: &str) -> Result<Vec<(&'static str, FdLink)>, QuarantineError> {
         let mut links = Vec::new();
         for (name, way) in AT_LINK {
             let failed = || refused(name, Some(format!("link {link}")));
             let attach = |program: &mut SchedClassifier| {
-                let id = program.attach(link, way).map_err(failed())?;
+                let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+                let id = program.attach_with_options(link, way, first).map_err(failed())?;
                 let link = program.take_link(id).map_err(failed())?;
                 FdLink::try_from(link)
                     .map_err(|error| failed()(ProgramError::IOError(std::io::Error::other(error))))
@@ -173,6 +198,14 @@ impl Programs {
             map.pin(&path).map_err(failed(path))?;
         }
         Ok(())
+    }
+}
+
+/// Takes filters of an agent away that ended before it was done.
+pub(super) fn clear(link: &str) {
+    for (name, way) in AT_LINK {
+        // There are none as a rule.
+        let _ = tc::qdisc_detach_program(link, way, name);
     }
 }
 
