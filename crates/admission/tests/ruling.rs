@@ -29,6 +29,12 @@ fn ruling(policies: &[Wanted], review: &Review) -> Ruling {
     Judge::new(&Arc::new(set)).review(review, Limits::default()).outcome
 }
 
+#[test]
+fn a_judge_says_which_set_it_judges_by() {
+    let set = Arc::new(PolicySet::compile(pool()).0);
+    assert!(Arc::ptr_eq(Judge::new(&set).set(), &set));
+}
+
 /// The policies the properties draw from: one that never fits, some that deny, one that never can tell.
 fn pool() -> Vec<Wanted> {
     let rego = "package p\nviolation contains {\"msg\": msg} if {\n\

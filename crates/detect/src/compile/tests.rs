@@ -72,6 +72,8 @@ fn cheap_tests_come_first_whatever_was_written_first() {
         (format!("{dear} and user.uid = 0"), "user.uid = 0"),
         (format!("({dear} or {dear}) and {dear}"), dear),
         (format!("(not {dear}) and user.uid = 0"), "user.uid = 0"),
+        // Put together for each event.
+        ("evt.args exists and proc.name exists".into(), "proc.name exists"),
     ] {
         let Cond::And(parts) = compiled(&condition).of_type(Type::Other) else {
             panic!("{condition} is one of several parts")

@@ -104,12 +104,33 @@ fn transformers_and_other_fields() {
             ("len(proc.name) = 2", true),
             ("len(proc.name) > 2", false),
             ("b64(proc.name) = x", false),
+            ("len(proc.aname) = 3", true),
+            ("len(proc.aname) = 0", false),
             ("proc.name = val(proc.exe)", true),
             ("proc.exepath endswith val(proc.name)", true),
             ("proc.name = tolower(proc.name)", false),
             ("proc.ppid < val(proc.pid)", true),
         ],
     );
+}
+
+#[test]
+fn a_text_in_base64_is_read() {
+    let decodes = |name: &str| {
+        let What::Exec(exec) = exec() else { unreachable!("just made") };
+        let task = Task { pid: 9, tid: 9, start: 500, comm: name.into(), ..Task::default() };
+        let event = Event {
+            stamp: 1_500,
+            time: Timestamp::UNIX_EPOCH,
+            number: 0,
+            task,
+            place: Place::Host,
+            what: What::Exec(Box::new(Exec { exe_path: name.into(), args: vec![name.into()], ..*exec })),
+        };
+        !step(&compiled(&[&rule("b64(proc.exe) = hello")]), &mut Partition::default(), &event).is_empty()
+    };
+    assert!(decodes("aGVsbG8="));
+    assert!(!decodes("aGVsbG8h") && !decodes("hello"));
 }
 
 #[test]
