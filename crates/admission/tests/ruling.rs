@@ -117,6 +117,21 @@ proptest! {
 }
 
 #[test]
+fn only_what_has_not_changed_is_taken_over_as_it_is() {
+    let (old, _) = PolicySet::compile(pool());
+    let spec = |level: &str| json!({"mode": "enforce", "podSecurity": {"level": level}});
+    let same = |name: &str, generation, spec| {
+        let name: PolicyName = name.parse().expect("a name");
+        let wanted = policy(name.as_str(), generation, spec);
+        let (new, _) = PolicySet::compile_onto(&old, [wanted]);
+        Arc::ptr_eq(old.get(&name).expect("there"), new.get(&name).expect("there"))
+    };
+    assert!(same("baseline", 1, spec("baseline")));
+    assert!(!same("baseline", 2, spec("baseline")), "its generation is told");
+    assert!(!same("baseline", 1, spec("restricted")));
+}
+
+#[test]
 fn a_faulty_version_leaves_the_former_one_judging() {
     let good = json!({"mode": "enforce", "podSecurity": {"level": "baseline"}});
     let (old, _) = PolicySet::compile([policy("a", 1, good.clone()), policy("b", 1, good.clone())]);

@@ -110,6 +110,28 @@ fn transformers_and_other_fields() {
             ("proc.exepath endswith val(proc.name)", true),
             ("proc.name = tolower(proc.name)", false),
             ("proc.ppid < val(proc.pid)", true),
+            ("proc.aname = val(proc.pname)", true),
+            ("proc.aname = val(proc.name)", false),
+            // The event is at the epoch, 1,500 ns after boot; its process began at 500.
+            ("evt.rawtime = 0", true),
+            ("proc.pid.ts = -1000", true),
+        ],
+    );
+    check(
+        &open(),
+        &[
+            ("evt.is_open_write = val(evt.is_open_create)", true),
+            ("evt.is_open_write = val(evt.is_open_read)", false),
+            ("evt.is_open_write != val(evt.is_open_read)", true),
+        ],
+    );
+    check(
+        &connect("10.0.0.1:40000", "192.0.2.9:443"),
+        &[
+            ("fd.ip = val(fd.cip)", true),
+            ("fd.sip = val(fd.cip)", false),
+            ("fd.sip != val(fd.cip)", true),
+            ("fd.ip != val(fd.cip)", false),
         ],
     );
 }
