@@ -57,9 +57,4 @@ impl Standard {
         };
         self.checks.iter().flat_map(failures).collect()
     }
-
-    /// The checks that make it up.
-    pub fn checks(&self) -> impl Iterator<Item = &'static Check> + '_ {
-        self.checks.iter().map(|(check, _)| *check)
-    }
 }

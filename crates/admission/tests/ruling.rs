@@ -32,6 +32,8 @@ fn ruling(policies: &[Wanted], review: &Review) -> Ruling {
 #[test]
 fn a_judge_says_which_set_it_judges_by() {
     let set = Arc::new(PolicySet::compile(pool()).0);
+    assert_eq!((set.len(), set.is_empty()), (pool().len(), false));
+    assert_eq!((PolicySet::default().len(), PolicySet::default().is_empty()), (0, true));
     assert!(Arc::ptr_eq(Judge::new(&set).set(), &set));
 }
 

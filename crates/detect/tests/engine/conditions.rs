@@ -1,6 +1,8 @@
 //! What conditions mean: each operator, each kind of value, and what is missing.
 
-use outis_detect::{Partition, step};
+use std::sync::Arc;
+
+use outis_detect::{Knowledge, Partition, step};
 use outis_model::Timestamp;
 use outis_model::event::{Ancestor, Event, Exec, Open, Place, Socket, Task, Transport, What};
 
@@ -115,6 +117,9 @@ fn transformers_and_other_fields() {
             // The event is at the epoch, 1,500 ns after boot; its process began at 500.
             ("evt.rawtime = 0", true),
             ("proc.pid.ts = -1000", true),
+            ("evt.time.iso8601 startswith 1970-01-01T00:00:00", true),
+            ("evt.args contains Sh", true),
+            ("evt.hostname exists", false),
         ],
     );
     check(
@@ -134,6 +139,18 @@ fn transformers_and_other_fields() {
             ("fd.ip != val(fd.cip)", false),
         ],
     );
+}
+
+#[test]
+fn the_nodes_name_is_what_the_partition_was_told() {
+    let rules = compiled(&[&rule("evt.hostname = node-1")]);
+    let task = Task { pid: 9, tid: 9, start: 500, comm: "Sh".into(), ..Task::default() };
+    let time = Timestamp::UNIX_EPOCH;
+    let event = Event { stamp: 1_500, time, number: 0, task, place: Place::Host, what: exec() };
+    let mut partition = Partition::default();
+    assert!(step(&rules, &mut partition, &event).is_empty());
+    partition.know(Arc::new(Knowledge { hostname: Some("node-1".into()), ..Knowledge::default() }));
+    assert!(!step(&rules, &mut partition, &event).is_empty());
 }
 
 #[test]
