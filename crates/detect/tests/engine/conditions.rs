@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outis_detect::{Knowledge, Partition, step};
+use outis_detect::{Accounts, Knowledge, Partition, step};
 use outis_model::Timestamp;
 use outis_model::event::{Ancestor, Event, Exec, Open, Place, Socket, Task, Transport, What};
 
@@ -142,15 +142,37 @@ fn transformers_and_other_fields() {
 }
 
 #[test]
-fn the_nodes_name_is_what_the_partition_was_told() {
-    let rules = compiled(&[&rule("evt.hostname = node-1")]);
-    let task = Task { pid: 9, tid: 9, start: 500, comm: "Sh".into(), ..Task::default() };
+fn names_are_those_the_partition_was_told() {
+    let told = Knowledge {
+        hostname: Some("node-1".into()),
+        node: Accounts { users: [(7, "ann".into())].into(), groups: [(8, "staff".into())].into() },
+        ..Knowledge::default()
+    };
+    let task = Task {
+        pid: 9,
+        tid: 9,
+        start: 500,
+        uid: 7,
+        gid: 8,
+        loginuid: 7,
+        comm: "Sh".into(),
+        ..Task::default()
+    };
     let time = Timestamp::UNIX_EPOCH;
     let event = Event { stamp: 1_500, time, number: 0, task, place: Place::Host, what: exec() };
-    let mut partition = Partition::default();
-    assert!(step(&rules, &mut partition, &event).is_empty());
-    partition.know(Arc::new(Knowledge { hostname: Some("node-1".into()), ..Knowledge::default() }));
-    assert!(!step(&rules, &mut partition, &event).is_empty());
+    for (condition, unknown) in [
+        ("evt.hostname = node-1", false),
+        ("user.name = ann", false),
+        ("user.loginname = ann", false),
+        ("group.name = staff", false),
+        ("group.gid = 8 and user.uid = 7 and user.loginuid = 7", true),
+    ] {
+        let rules = compiled(&[&rule(condition)]);
+        let mut partition = Partition::default();
+        assert_eq!(!step(&rules, &mut partition, &event).is_empty(), unknown, "{condition}");
+        partition.know(Arc::new(told.clone()));
+        assert!(!step(&rules, &mut partition, &event).is_empty(), "{condition}");
+    }
 }
 
 #[test]
