@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::node::{Family, Place, eventually};
@@ -12,8 +13,15 @@ use super::node::{Family, Place, eventually};
 pub(crate) struct Pair {
     name: String,
     got: Arc<AtomicU64>,
+    /// How often something was sent, or tried to be.
+    tried: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    /// Ends the sender when it is dropped.
+    sending: Option<SyncSender<()>>,
 }
+
+/// Between two sends.
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Pair {
     /// Between a pod and somebody: streams begun by either, sent by either, and datagrams both ways.
@@ -33,7 +41,7 @@ impl Pair {
     }
 
     fn of_stream(name: String, (mut from, mut to): (TcpStream, TcpStream)) -> Self {
-        let pair = Self::new(name);
+        let mut pair = Self::new(name);
         let (got, stop) = (Arc::clone(&pair.got), Arc::clone(&pair.stop));
         to.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         std::thread::spawn(move || {
@@ -44,19 +52,13 @@ impl Pair {
                 }
             }
         });
-        let stop = Arc::clone(&pair.stop);
-        from.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let _ = from.write(&[7; 64]);
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
+        from.set_write_timeout(Some(Duration::from_millis(5))).unwrap();
+        pair.send(move || drop(from.write(&[7; 64])));
         pair
     }
 
     fn of_datagrams(name: String, from: &Place, to: &Place, family: Family) -> Self {
-        let pair = Self::new(name);
+        let mut pair = Self::new(name);
         let receiver = to.within(|| UdpSocket::bind((family.any(), 0)).unwrap());
         receiver.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let target = (address_of(to, family), receiver.local_addr().unwrap().port());
@@ -70,18 +72,32 @@ impl Pair {
                 }
             }
         });
-        let stop = Arc::clone(&pair.stop);
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let _ = sender.send_to(&[7; 64], target);
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
+        pair.send(move || drop(sender.send_to(&[7; 64], target)));
         pair
     }
 
     fn new(name: String) -> Self {
-        Self { name, got: Arc::default(), stop: Arc::default() }
+        Self { name, got: Arc::default(), tried: Arc::default(), stop: Arc::default(), sending: None }
+    }
+
+    /// Sends again and again until this is dropped.
+    fn send(&mut self, mut one: impl FnMut() + Send + 'static) {
+        let (sending, over) = sync_channel(1);
+        self.sending = Some(sending);
+        let tried = Arc::clone(&self.tried);
+        std::thread::spawn(move || {
+            while over.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                one();
+                tried.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Waits until so many more were sent, or tried to be.
+    fn tries(&self, more: u64) {
+        let before = self.tried.load(Ordering::Relaxed);
+        let tried = || self.tried.load(Ordering::Relaxed) >= before + more;
+        eventually(Duration::from_secs(10), &self.name, tried);
     }
 
     /// Waits until bytes arrive.
@@ -90,13 +106,12 @@ impl Pair {
         eventually(Duration::from_secs(5), &self.name, || self.got.load(Ordering::Relaxed) > before);
     }
 
-    /// From a moment after now on nothing arrives any more: what the receiver had in its hands is counted out first.
+    /// Whatever is tried, nothing arrives: what the receiver had in its hands is counted out first.
     pub(crate) fn is_cut(&mut self) {
-        std::thread::sleep(Duration::from_millis(20));
+        self.tries(5);
         let before = self.got.load(Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(100));
-        let after = self.got.load(Ordering::Relaxed);
-        assert_eq!(after - before, 0, "{}: bytes after the cut", self.name);
+        self.tries(20);
+        assert_eq!(self.got.load(Ordering::Relaxed) - before, 0, "{}: bytes after the cut", self.name);
     }
 }
 
