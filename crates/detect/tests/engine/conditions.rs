@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outis_detect::{Accounts, Knowledge, Partition, step};
 use outis_model::Timestamp;
-use outis_model::event::{Ancestor, Event, Exec, Open, Place, Socket, Task, Transport, What};
+use outis_model::event::{Ancestor, Event, Exec, Open, Place, Socket, Task, Transport, What, Workload};
 
 use crate::{compiled, rule};
 
@@ -172,6 +172,57 @@ fn names_are_those_the_partition_was_told() {
         assert_eq!(!step(&rules, &mut partition, &event).is_empty(), unknown, "{condition}");
         partition.know(Arc::new(told.clone()));
         assert!(!step(&rules, &mut partition, &event).is_empty(), "{condition}");
+    }
+}
+
+#[test]
+fn a_container_says_all_that_is_known_of_it() {
+    let id = "0123456789ab".to_owned() + &"cd".repeat(26);
+    let workload = Workload {
+        container: id.parse().expect("an id"),
+        container_name: Some("web".into()),
+        image_repository: Some("registry/web".into()),
+        image_tag: Some("1".into()),
+        privileged: true,
+        pod: None,
+        start: 1_000,
+    };
+    let known = Knowledge {
+        containers: [(
+            workload.container.clone(),
+            Accounts { users: [(7, "app".into())].into(), groups: [(8, "apps".into())].into() },
+        )]
+        .into(),
+        node: Accounts { users: [(7, "ann".into())].into(), groups: [(8, "staff".into())].into() },
+        ..Knowledge::default()
+    };
+    let task = Task {
+        pid: 9,
+        tid: 9,
+        start: 500,
+        uid: 7,
+        gid: 8,
+        loginuid: u32::MAX,
+        comm: "Sh".into(),
+        ..Task::default()
+    };
+    let place = Place::Container(Arc::new(workload));
+    let event = Event { stamp: 1_500, time: Timestamp::UNIX_EPOCH, number: 0, task, place, what: exec() };
+    for condition in [
+        "container.id = 0123456789ab",
+        &format!("container.full_id = {id}"),
+        "container.name = web",
+        "container.image = registry/web:1",
+        "container.image.repository = registry/web and container.image.tag = 1",
+        "container.privileged = true",
+        // It began 500 ns before the event, which is at the epoch.
+        "container.start_ts = -500 and container.duration = 500",
+        "user.name = app and group.name = apps",
+        "user.loginuid = -1 and not user.loginname exists",
+    ] {
+        let mut partition = Partition::default();
+        partition.know(Arc::new(known.clone()));
+        assert!(!step(&compiled(&[&rule(condition)]), &mut partition, &event).is_empty(), "{condition}");
     }
 }
 
