@@ -44,6 +44,7 @@ mod tests {
     fn only_latest_and_minor_versions_are_versions() {
         assert_eq!("latest".parse(), Ok(NEWEST));
         assert_eq!("v1.0".parse(), Ok(Minor(0)));
+        assert_eq!(Minor(37).to_string().parse(), Ok(Minor(37)), "it is written as it is read");
         for text in ["", "v1.", "v1.+3", "1.30", "v2.1", "v1.99999999", "v1.3.4"] {
             assert_eq!(text.parse::<Minor>(), Err(VersionError(text.into())), "{text}");
         }
