@@ -158,13 +158,14 @@ fn names_are_those_the_partition_was_told() {
         comm: "Sh".into(),
         ..Task::default()
     };
-    let time = Timestamp::UNIX_EPOCH;
+    let time = Timestamp::from_second(5).expect("time");
     let event = Event { stamp: 1_500, time, number: 0, task, place: Place::Host, what: exec() };
     for (condition, unknown) in [
         ("evt.hostname = node-1", false),
         ("user.name = ann", false),
         ("user.loginname = ann", false),
         ("group.name = staff", false),
+        ("evt.rawtime = 5000000000 and proc.pid.ts = 4999999000", true),
         ("group.gid = 8 and user.uid = 7 and user.loginuid = 7", true),
     ] {
         let rules = compiled(&[&rule(condition)]);
