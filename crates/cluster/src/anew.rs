@@ -37,8 +37,8 @@ where
         }
         let event = watch.events.next().await?;
         match &event {
-            // That a list is under way says nothing of whether it comes to its end.
-            Ok(Event::Init | Event::InitApply(_)) => {}
+            // A list says nothing of whether watching works: where only that fails, lists must not follow one another.
+            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
             Ok(_) => watch.backoff.reset(),
             Err(error) => {
                 let again = watch.backoff.next().unwrap_or(REFUSED);
@@ -73,7 +73,7 @@ mod tests {
             vec![Ok(Event::Init), Ok(Event::InitDone), lost(), Ok(Event::Apply(1))],
             vec![Ok(Event::Init), lost()],
             vec![lost()],
-            vec![Ok(Event::Init), Ok(Event::InitDone), lost()],
+            vec![Ok(Event::Init), Ok(Event::InitDone), Ok(Event::Apply(2)), lost()],
             vec![Ok(Event::Init), Ok(Event::InitDone)],
         ]
         .into_iter();
@@ -83,18 +83,21 @@ mod tests {
             Ok(Event::Init) => "init",
             Ok(Event::InitDone) => "whole",
             Err(_) => "lost",
+            Ok(Event::Apply(2)) => "change",
             Ok(_) => "of a watch that has ended",
         };
         let told: Vec<_> = events.map(|event| (word(event), began.elapsed())).collect().await;
         let words: Vec<_> = told.iter().map(|(word, _)| *word).collect();
-        let expected =
-            ["init", "whole", "lost", "init", "lost", "lost", "init", "whole", "lost", "init", "whole"];
+        let expected = [
+            "init", "whole", "lost", "init", "lost", "lost", "init", "whole", "change", "lost", "init",
+            "whole",
+        ];
         assert_eq!(words, expected);
         let waited = |index: usize| told[index].1 - told[index - 1].1;
         // Each is drawn between its bound and twice that.
         assert!(waited(3) >= Duration::from_millis(800), "{:?}", waited(3));
         assert!(waited(5) >= Duration::from_millis(1600), "{:?}", waited(5));
         assert!(waited(6) >= Duration::from_millis(3200), "{:?}", waited(6));
-        assert!(waited(9) < Duration::from_millis(1600), "counts from anew: {:?}", waited(9));
+        assert!(waited(10) < Duration::from_millis(1600), "counts from anew: {:?}", waited(10));
     }
 }

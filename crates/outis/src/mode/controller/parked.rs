@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Parked {
     waiting: Mutex<VecDeque<Record>>,
     /// How many and since when, on disk: a controller that ends takes along what waits, and the next one has to say so.
-    note: Arc<Note>,
+    note: Option<Arc<Note>>,
     before: Mutex<Option<Count>>,
 }
 
@@ -46,7 +46,14 @@ impl Parked {
     pub(crate) async fn open(store: &Path) -> Result<Self> {
         let store = store.to_owned();
         let opened = tokio::task::spawn_blocking(move || Note::open(&store, "parked")).await;
-        let (note, said) = opened.context("the thread that opens the store ended")??;
+        // A disk that is full already has no room for the note either: renewals go on without it.
+        let (note, said) = match opened.context("the thread that opens the store ended")? {
+            Ok((note, said)) => (Some(Arc::new(note)), said),
+            Err(error) => {
+                tracing::warn!(%error, "How many issuances wait for the disk cannot be noted");
+                (None, None)
+            }
+        };
         let before = said.map(|said| {
             let unreadable = |error| {
                 tracing::warn!(%error, said, "How many issuances waited cannot be read: counted as one");
@@ -54,7 +61,7 @@ impl Parked {
             };
             serde_json::from_str(&said).unwrap_or_else(unreadable)
         });
-        Ok(Self { waiting: Mutex::default(), note: Arc::new(note), before: Mutex::new(before) })
+        Ok(Self { waiting: Mutex::default(), note, before: Mutex::new(before) })
     }
 
     /// What is lost for good, in a sentence.
@@ -91,7 +98,7 @@ impl Parked {
         let count = before.map_or(0, |before| before.count) + waiting.len() as u64;
         let text =
             since.and_then(|since| serde_json::to_string(&Count { since, count }).ok()).unwrap_or_default();
-        let note = Arc::clone(&self.note);
+        let Some(note) = self.note.clone() else { return };
         match tokio::task::spawn_blocking(move || note.write(&text)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "How many issuances wait for the disk cannot be noted"),
