@@ -23,6 +23,9 @@ pub use error::QuarantineError;
 use programs::{AT_CGROUP, AT_LINK, Maps, Programs};
 use tree::Tree;
 
+/// BPF_FS_MAGIC.
+const BPFFS: u64 = 0xcafe_4a11;
+
 /// Which pod, and what of it still passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -92,9 +95,15 @@ impl Quarantine {
     /// hierarchies are mounted. Gives with it what could not be taken over, and why: that is not lost, it still holds.
     ///
     /// # Errors
-    /// The directory can be neither made nor read.
+    /// The directory can be neither made nor read, or is not in bpffs.
     pub fn open(pins: &Path, cgroups: &Path) -> Result<(Self, Vec<String>), QuarantineError> {
         fs::create_dir_all(pins).map_err(QuarantineError::io(format!("make {}", pins.display())))?;
+        // Told before anything is cut: a link that cannot be pinned is lost, and with it what it cut.
+        let mounted = rustix::fs::statfs(pins).map_err(io::Error::from);
+        let mounted = mounted.map_err(QuarantineError::io(format!("look at {}", pins.display())))?;
+        if mounted.f_type as u64 != BPFFS {
+            return Err(QuarantineError::NoBpffs { path: pins.to_owned() });
+        }
         let mut quarantine =
             Self { pins: pins.to_owned(), tree: Tree::at(cgroups), spare: None, held: BTreeMap::new() };
         let entries = fs::read_dir(pins).map_err(QuarantineError::io(format!("list {}", pins.display())))?;
@@ -303,21 +312,21 @@ impl Held {
     fn pin(&mut self, dir: &Path) -> Result<(), QuarantineError> {
         if !dir.exists() {
             fs::create_dir(dir).map_err(QuarantineError::io(format!("make {}", dir.display())))?;
-            self.programs.pin(dir)?;
         }
+        self.programs.pin(dir)?;
         let at_link = |gate: &str| AT_LINK.iter().any(|(known, _)| *known == gate);
         let kept = programs::pins(dir)?;
-        for (gate, link) in std::mem::take(&mut self.links) {
+        let gates: Vec<&'static str> = self.links.keys().copied().collect();
+        for gate in gates {
             let index = if at_link(gate) { self.at } else { 0 };
-            let link = match kept.contains(&(gate, index)) {
-                true => link,
-                false => {
-                    let path = programs::pinned_at(dir, gate, index);
-                    let pinned = link.pin(&path);
-                    pinned.map_err(|source| QuarantineError::Pin { path, source: Box::new(source) })?.into()
-                }
-            };
-            self.links.insert(gate, link);
+            if kept.contains(&(gate, index)) {
+                continue;
+            }
+            let Some(link) = self.links.remove(gate) else { continue };
+            let path = programs::pinned_at(dir, gate, index);
+            let pinned = link.pin(&path);
+            let pinned = pinned.map_err(|source| QuarantineError::Pin { path, source: Box::new(source) })?;
+            self.links.insert(gate, pinned.into());
         }
         // Those of a link that is gone hold nothing any more.
         for (gate, index) in kept.into_iter().filter(|(gate, index)| at_link(gate) && *index != self.at) {

@@ -204,7 +204,9 @@ fn of_ipv6(skb: *mut __sk_buff, confinement: *const Confinement, inward: bool, a
         at += 1;
     }
     if head[6] == ICMPV6 {
-        return at_link && of_neighbour(skb, &source, &target);
+        // Nobody has passed it on, and nothing hides behind it: 24 bytes and one option with a link's address.
+        let short = u16::from_be_bytes([head[4], head[5]]) <= 32 && head[7] == 255;
+        return at_link && short && of_neighbour(skb, &source, &target, inward);
     }
     // Behind extension headers nothing is looked for: probes have none.
     if head[6] != TCP || !of_node(if inward { &source } else { &target }) {
@@ -283,15 +285,20 @@ fn awaited(skb: *mut __sk_buff, tuple: *mut bpf_sock_tuple, size: u32) -> bool {
 #[inline(always)]
 fn of_arp(skb: *mut __sk_buff, inward: bool) -> bool {
     let Some(arp) = load::<[u8; 28]>(skb, 0) else { return false };
+    // The shortest frame there is: behind it nothing hides but its padding.
+    // SAFETY: a field of the context.
+    if unsafe { (*skb).len } > 60 {
+        return false;
+    }
     let sender = [arp[14], arp[15], arp[16], arp[17]];
     let asked = [arp[24], arp[25], arp[26], arp[27]];
     of_node(&mapped(if inward { sender } else { asked }))
 }
 
-/// The same in IPv6: neighbour solicitations and advertisements (RFC 4861) that are about the node or between it and
-/// the pod.
+/// The same in IPv6: neighbour solicitations and advertisements (RFC 4861) between the pod and the node, and those to a
+/// multicast group that ask about the node.
 #[inline(always)]
-fn of_neighbour(skb: *mut __sk_buff, source: &[u8; 16], target: &[u8; 16]) -> bool {
+fn of_neighbour(skb: *mut __sk_buff, source: &[u8; 16], target: &[u8; 16], inward: bool) -> bool {
     let Some(icmp) = load::<[u8; 24]>(skb, 40) else { return false };
     if icmp[0] != 135 && icmp[0] != 136 {
         return false;
@@ -302,5 +309,8 @@ fn of_neighbour(skb: *mut __sk_buff, source: &[u8; 16], target: &[u8; 16]) -> bo
         about[at] = icmp[8 + at];
         at += 1;
     }
-    of_node(source) || of_node(target) || of_node(&about)
+    match inward {
+        true => of_node(source),
+        false => of_node(target) || target[0] == 0xff && target[1] == 0x02 && of_node(&about),
+    }
 }

@@ -50,6 +50,12 @@ pub enum QuarantineError {
          does not see /sys/fs/cgroup of the node"
     )]
     Nowhere(String),
+    /// Nothing can be kept there.
+    #[error("{} is not in bpffs, so no quarantine would outlive the agent; on the node run `mount -t bpf bpf /sys/fs/bpf`", path.display())]
+    NoBpffs {
+        /// Where.
+        path: PathBuf,
+    },
     /// It would not outlive the agent.
     #[error("cannot keep the quarantine in {} beyond this process; is bpffs mounted on the node at /sys/fs/bpf?", path.display())]
     Pin {

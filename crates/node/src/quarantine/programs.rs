@@ -179,20 +179,21 @@ impl Programs {
         Ok(links)
     }
 
-    /// Pins the programs and their maps, so that the next agent finds them.
+    /// Pins those programs and maps that are not pinned yet, so that the next agent finds them.
     pub(super) fn pin(&mut self, dir: &Path) -> Result<(), QuarantineError> {
         let Self::Loaded(loaded) = self else { return Ok(()) };
         let failed =
             |path: std::path::PathBuf| move |source| QuarantineError::Pin { path, source: Box::new(source) };
-        for (name, _) in AT_CGROUP {
+        let wanted = |name: &str| !dir.join(name).exists();
+        for (name, _) in AT_CGROUP.into_iter().filter(|(name, _)| wanted(name)) {
             let program: &mut CgroupSkb = typed(loaded, name)?;
             program.pin(dir.join(name)).map_err(failed(dir.join(name)))?;
         }
-        for (name, _) in AT_LINK {
+        for (name, _) in AT_LINK.into_iter().filter(|(name, _)| wanted(name)) {
             let program: &mut SchedClassifier = typed(loaded, name)?;
             program.pin(dir.join(name)).map_err(failed(dir.join(name)))?;
         }
-        for name in MAPS {
+        for name in MAPS.into_iter().filter(|name| wanted(&name.to_lowercase())) {
             let path = dir.join(name.to_lowercase());
             let map = loaded.map(name).ok_or(QuarantineError::Missing(name))?;
             map.pin(&path).map_err(failed(path))?;

@@ -41,6 +41,8 @@ pub(crate) struct Configuration {
     rules: rules::Rules,
     unjudged: Unjudged,
     set: Arc<PolicySet>,
+    /// The stance that was registered last.
+    stance: Stance,
     last: Option<Vec<Written>>,
     /// Generation of each policy that was told in the log.
     told: BTreeMap<PolicyName, (i64, bool)>,
@@ -72,6 +74,7 @@ impl Configuration {
             rules,
             unjudged,
             set: Arc::default(),
+            stance: Stance::AsWritten,
             last: None,
             told: BTreeMap::new(),
         }
@@ -173,16 +176,23 @@ impl Configuration {
         let rules = registration::resolve(client, &outis_admission::rules(&self.set)).await?;
         let admission = self.house.settings.borrow().admission.clone();
         let (now, away) = (Timestamp::now(), self.unjudged.away());
+        let was_open = self.stance == Stance::Open && admission.watchdog_seconds > 0;
+        let settles = was_open && watchdog::settles(now, self.unjudged.returned());
         let wanted = Registration {
             home: home.clone(),
             home_uid,
             bundle: bundle.roots.clone(),
             excluded: admission.excluded_namespaces,
             rules,
-            stance: watchdog::stance(now, away, admission.watchdog_seconds),
+            stance: if settles {
+                Stance::Open
+            } else {
+                watchdog::stance(now, away, admission.watchdog_seconds)
+            },
         };
         let registered = registration::register(client, &wanted, self.ready_webhooks()).await;
         let (registered, turned) = registered?;
+        self.stance = wanted.stance;
         // The new root is believed by now: only then may the certificate under it be served.
         serving::write(client, home, &bundle).await?;
         let fails =

@@ -32,6 +32,8 @@ pub(crate) struct Parked {
     /// How many and since when, on disk: a controller that ends takes along what waits, and the next one has to say so.
     note: Option<Arc<Note>>,
     before: Mutex<Option<Count>>,
+    /// One write after another: an older count must not land behind a newer one.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// Issuances that are in no log.
@@ -61,7 +63,12 @@ impl Parked {
             };
             serde_json::from_str(&said).unwrap_or_else(unreadable)
         });
-        Ok(Self { waiting: Mutex::default(), note, before: Mutex::new(before) })
+        Ok(Self {
+            waiting: Mutex::default(),
+            note,
+            before: Mutex::new(before),
+            writing: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What is lost for good, in a sentence.
@@ -87,6 +94,7 @@ impl Parked {
     /// Writes how many issuances are in no log. Where even that cannot be written the pod gets its renewal all the same:
     /// it matters only if this controller ends before there is room.
     async fn write(&self) {
+        let _writing = self.writing.lock().await;
         let waiting: Vec<Timestamp> = lock(&self.waiting)
             .iter()
             .filter(|record| record.kind == RecordKind::Issuance)
@@ -141,8 +149,8 @@ impl Parked {
             // What was left from before waited in front of them.
             Ok(()) => self.told().await,
             Err(_) => {
-                let mut waiting = lock(&self.waiting);
-                taken.into_iter().rev().for_each(|record| waiting.push_front(record));
+                taken.into_iter().rev().for_each(|record| lock(&self.waiting).push_front(record));
+                self.write().await;
             }
         }
     }

@@ -83,6 +83,12 @@ impl Unjudged {
         self.book.attendance.away.map(|away| away.since)
     }
 
+    /// When somebody was ready again, as long as what was admitted until then is not judged.
+    pub(crate) fn returned(&self) -> Option<Timestamp> {
+        let attendance = &self.book.attendance;
+        attendance.due.filter(|_| attendance.away.is_none()).map(|span| span.until)
+    }
+
     /// When to look again at the latest, if there is something to wait for.
     pub(crate) fn wait(&self, now: Timestamp) -> Option<Duration> {
         let due = self.book.attendance.due.map(|span| span.until.as_second() + SETTLE);

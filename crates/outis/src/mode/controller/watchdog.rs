@@ -8,6 +8,8 @@ use outis_cluster::registration::{FAIL, Stance};
 use outis_model::Timestamp;
 use outis_model::input::Protection;
 
+use super::attendance::SETTLE;
+
 /// Under which name `outis status` shows it.
 pub(crate) const NAME: &str = "fail closed";
 
@@ -17,6 +19,12 @@ pub(crate) fn stance(now: Timestamp, away: Option<Timestamp>, seconds: i64) -> S
         Some(0) => Stance::Open,
         _ => Stance::AsWritten,
     }
+}
+
+/// Whether one that was open stays so: a webhook is ready a moment before the API server finds the way to it, and until
+/// then `Fail` would refuse what it need not. `returned` is when somebody was seen ready again.
+pub(crate) fn settles(now: Timestamp, returned: Option<Timestamp>) -> bool {
+    returned.is_some_and(|returned| (0..SETTLE).contains(&(now.as_second() - returned.as_second())))
 }
 
 /// When to look again at the latest; `None` when there is nothing to wait for.
@@ -37,7 +45,8 @@ fn left(now: Timestamp, away: Option<Timestamp>, seconds: i64) -> Option<i64> {
 pub(crate) fn protection(stance: Stance, away: Option<Timestamp>, seconds: i64) -> Option<Protection> {
     let note = match (stance, away) {
         (Stance::Open, Some(since)) => opened(since),
-        _ => format!("Fail refuses without a webhook, for at most {seconds} s"),
+        (Stance::Open, None) => format!("a webhook is ready again; {FAIL} is back at Fail within {SETTLE} s"),
+        (Stance::AsWritten, _) => format!("Fail refuses without a webhook, for at most {seconds} s"),
     };
     (seconds > 0).then(|| Protection { name: NAME.into(), active: stance == Stance::AsWritten, note })
 }
@@ -89,6 +98,21 @@ mod tests {
             assert_eq!(stance(at(now), away, seconds), expected, "{row}");
             assert_eq!(wait(at(now), away, seconds), again.map(Duration::from_secs), "{row}");
         }
+    }
+
+    #[test]
+    fn one_that_was_open_closes_when_the_way_to_the_webhooks_is_found() {
+        for (now, returned, open) in [
+            (100, None, false),
+            (100, Some(100), true),
+            (109, Some(100), true),
+            (110, Some(100), false),
+            (99, Some(100), false),
+        ] {
+            assert_eq!(settles(at(now), returned.map(at)), open, "at {now}, returned {returned:?}");
+        }
+        let shown = protection(Stance::Open, None, 30).expect("set");
+        assert!(!shown.active && shown.note.contains("ready again"), "{shown:?}");
     }
 
     #[test]
