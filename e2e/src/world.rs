@@ -100,7 +100,9 @@ impl World {
                 Err(error) => return Err(error.into()),
             }
             let gone = async || api.get_opt(&name).await.ok().is_some_and(|found| found.is_none());
-            eventually(Duration::from_secs(60), &format!("{name} gone"), gone).await?;
+            // A definition's finalizer alone may look for its objects for a minute before it begins anew
+            // (apiextensions-apiserver, crd_finalizer.go); the product waits as long.
+            eventually(Duration::from_secs(120), &format!("{name} gone"), gone).await?;
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_error_begins_a_new_watch_after_a_longer_while_until_one_is_whole() {
+    async fn each_error_begins_a_new_watch_after_a_longer_while_until_a_change_is_told() {
         let lost = || Err(Error::NoResourceVersion);
         let mut watches = vec![
             vec![Ok(Event::Init), Ok(Event::InitDone), lost(), Ok(Event::Apply(1))],
